@@ -1,4 +1,4 @@
-"""Searches with Optuna: a study over cross-validation. The only room that imports Optuna.
+"""Searches with Optuna: a study over cross-validation. Only this room imports Optuna.
 
-It is not called `search`, which would replace a public `harness.search`.
+Its name is not `search`, because that would hide the public `harness.search`.
 """

@@ -1,4 +1,4 @@
-"""The trial that a search space gets: Optuna's, with checks of what a study could not keep."""
+"""The trial that a search space gets: Optuna's trial, with checks for values that a study cannot store."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from harness.tuning.schemas import TrialAttributes
 
 LONGEST_NAME = 512  # characters of a parameter's name in Optuna's databases
 FOLD = re.compile(r"fold\d+")
-STOP = "stop"  # the attribute of a trial whose search space has called `trial.study.stop()`
-EXAMPLES = {  # of a call that works
+STOP = "stop"  # attribute of a trial whose search space called `trial.study.stop()`
+EXAMPLES = {  # calls that work, for errors
     "suggest_float": "trial.suggest_float({!r}, 1e-5, 1e-1, log=True)",
     "suggest_int": "trial.suggest_int({!r}, 2, 10, step=2)",
     "suggest_categorical": "trial.suggest_categorical({!r}, [16, 32])",
@@ -27,9 +27,9 @@ EXAMPLES = {  # of a call that works
 
 
 class Parameters(dict[str, Any]):
-    """A trial's parameters, as Optuna has them. `[name]` also gives a value that is not Optuna's, such as a held one.
+    """A trial's parameters in Optuna. `[name]` also returns values that Optuna does not have, such as fixed ones.
 
-    Such values do not count in `==`, since other trials' parameters in Optuna lack them.
+    `==` ignores those values, because other trials' parameters in Optuna lack them.
     """
 
     def __init__(self, optunas: Mapping[str, Any], others: Mapping[str, Any]) -> None:
@@ -41,10 +41,15 @@ class Parameters(dict[str, Any]):
 
 
 class AskedTrial:
-    """A trial of Optuna's. A parameter that the command line holds is not asked for."""
+    """Optuna's trial. It does not ask Optuna for a parameter whose value was fixed on the command line.
+
+    Args:
+        trial: Optuna's trial.
+        held: Values fixed on the command line, by parameter.
+        title: Name of the search space, for errors.
+    """
 
     def __init__(self, trial: Any, held: Mapping[str, Any], title: str = "search_space") -> None:
-        """`held` are the values from the command line; `title` is the search space, for errors."""
         self._trial = trial
         self._held = held
         self._title = title
@@ -57,7 +62,7 @@ class AskedTrial:
 
     @property
     def study(self) -> Any:
-        """Optuna's study. Its `stop()` ends the search after this trial: Optuna's own needs `study.optimize`."""
+        """Optuna's study. `stop()` ends the search after this trial. Optuna's own `stop()` needs `study.optimize`."""
         study = self._trial.study
         study.stop = lambda: self._trial.set_user_attr(STOP, True)
         return study
@@ -84,7 +89,7 @@ class AskedTrial:
         return self.suggest_float(name, low, high, step=q)
 
     def report(self, *_: Any) -> None:
-        """Is refused: the values of a trial are those of its folds."""
+        """Raises ExperimentError: the values of a trial are those of its folds."""
         raise ExperimentError(
             f"{self._title}: trial.report cannot be used",
             "harness reports the value of each fold, and Optuna keeps one value for each step",
@@ -92,19 +97,19 @@ class AskedTrial:
         )
 
     def set_constraint(self, *_: Any) -> None:
-        """Is refused: `harness` would name a best trial that does not meet the constraint."""
+        """Raises ExperimentError: the best trial would be chosen without the constraint."""
         raise ExperimentError(
             f"{self._title}: trial.set_constraint cannot be used",
-            "harness ranks trials by --metric alone",
+            "harness ranks trials only by --metric",
             'raise optuna.TrialPruned("why") if the constraint is not met',
         )
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """As Optuna's. Raises ExperimentError for a name of harness's own, and for a value that JSON cannot hold."""
+        """Sets an attribute. Raises ExperimentError if harness uses the name, or if JSON cannot hold the value."""
         if key in TrialAttributes.__annotations__ or FOLD.fullmatch(str(key)):
             raise ExperimentError(
                 f"{self._title}: a trial's attribute cannot be named {key!r}",
-                "harness keeps its own data under that name",
+                "harness uses that name for its own data",
                 f'trial.set_user_attr("my_{key}", …)',
             )
         value = plain(value)
@@ -112,22 +117,22 @@ class AskedTrial:
             json.dumps(value)
         except (TypeError, ValueError, RecursionError) as error:
             raise ExperimentError(
-                f"{self._title}: the attribute {key!r} cannot be kept",
-                f"a study keeps JSON: {error}",
+                f"{self._title}: the attribute {key!r} cannot be stored",
+                f"a study stores JSON: {error}",
                 f"trial.set_user_attr({key!r}, str(value))",
             ) from error
         self._trial.set_user_attr(key, value)
 
     def _value(self, suggest: str, name: str, first: Any, *where: Any, **options: Any) -> Any:
-        """The value that is held, or Optuna's suggestion. `first` is any valid value; only `WrittenTrial` uses it."""
+        """The fixed value, or Optuna's suggestion. `first` is any valid value; only `WrittenTrial` uses it."""
         if name in self._held:
             return self._held_value(name)
         self._require_name(name)
         distribution = self._distribution(suggest, name, *map(plain, where), **options)
         if self._asked.setdefault(name, distribution) != distribution:
             raise ExperimentError(
-                f"{self._title} asks for {name!r} twice, and not for the same",
-                "Optuna returns the first value again, whatever the second call asks for",
+                f"{self._title} asks for {name!r} twice, with different ranges or choices",
+                "Optuna returns the first value again and ignores the second call",
                 f"another name: {EXAMPLES[suggest].format(f'{name}_2')}",
             )
         try:
@@ -135,15 +140,15 @@ class AskedTrial:
         except ValueError as error:
             if "distribution kind" in str(error):
                 raise ExperimentError(
-                    f"{self._title}: {name!r} is of another kind than in an earlier trial",
-                    f"{error} Here it is asked for by {suggest}",
-                    f"another name for each kind: {EXAMPLES[suggest].format(f'{name}_2')}",
+                    f"{self._title}: {name!r} has another type than in an earlier trial",
+                    f"{error} This trial uses {suggest}",
+                    f"another name for each type: {EXAMPLES[suggest].format(f'{name}_2')}",
                 ) from error
             if "dynamic value space" not in str(error):
                 raise
             raise ExperimentError(
                 f"{self._title}: the choices of {name!r} change from trial to trial",
-                f"{error} Here they are {where[0]}",
+                f"{error} In this trial they are {where[0]}",
                 f"another name for each list: trial.suggest_categorical({f'{name}_2'!r}, …)",
             ) from error
         self._answers[name] = value
@@ -154,7 +159,7 @@ class AskedTrial:
         return self._held[name]
 
     def _distribution(self, suggest: str, name: str, *where: Any, **options: Any) -> BaseDistribution:
-        """What is asked for, checked by Optuna. Raises ExperimentError if it can have no values, or loses a bound."""
+        """The parameter's distribution. Raises ExperimentError if it is empty or if Optuna would change a bound."""
         try:
             if suggest == "suggest_categorical":
                 return CategoricalDistribution(*where)
@@ -162,11 +167,13 @@ class AskedTrial:
                 if not math.isfinite(bound):
                     raise ValueError(f"the bound {bound} is not finite")
                 if suggest == "suggest_int" and bound != int(bound):
-                    raise ValueError(f"the bound {bound} is no whole number")
+                    raise ValueError(f"the bound {bound} is not a whole number")
             return (IntDistribution if suggest == "suggest_int" else FloatDistribution)(*where, **options)
         except (TypeError, ValueError, OverflowError) as error:
             raise ExperimentError(
-                f"{self._title}: {suggest} cannot be asked so for {name!r}", str(error), EXAMPLES[suggest].format(name)
+                f"{self._title}: {suggest} cannot be used like this for {name!r}",
+                str(error),
+                EXAMPLES[suggest].format(name),
             ) from error
 
     def _require_name(self, name: Any) -> None:
@@ -179,13 +186,13 @@ class AskedTrial:
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_trial" or name.startswith("__"):  # of a copy that is not filled yet
+        if name == "_trial" or name.startswith("__"):  # a copy asks for these before it has attributes
             raise AttributeError(name)
         return getattr(self._trial, name)
 
 
 class WrittenTrial(AskedTrial):
-    """Returns the experiment's own values. Those inside the space are also recorded in Optuna."""
+    """Returns the experiment's own values. Those that are in the space are also recorded in Optuna."""
 
     def __init__(self, trial: Any, held: Mapping[str, Any], written: Mapping[str, Any], fits: Mapping[str, Any]):
         super().__init__(trial, held)
@@ -201,13 +208,27 @@ class WrittenTrial(AskedTrial):
 
 
 def fixed_trial(parameters: Mapping[str, Any], number: int = 0) -> AskedTrial:
-    """A trial with fixed parameters, for calling a `search_space` outside of a search, as `best.py` does.
+    """Returns a trial with fixed parameters, to call a `search_space` outside a search, as `best.py` does.
 
-    As `optuna.trial.FixedTrial`, with a study without trials, which a search space may ask.
+    It is like `optuna.trial.FixedTrial`, but also has a study (without trials), which a search space may use.
 
     Args:
         parameters: Name -> value, as in `trial.params`.
         number: The trial's number.
+
+    Returns:
+        A trial whose `suggest_*` methods return these parameters.
+
+    Raises:
+        ExperimentError: Raised by the trial, for a call that a search refuses as well.
+        ValueError: Raised by the trial, if `parameters` has no value for a name.
+
+    Example:
+        >>> import harness
+        >>> def search_space(trial):
+        ...     return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}
+        >>> search_space(harness.fixed_trial({"lr": 0.01}))
+        {'lr': 0.01}
     """
     with quiet():
         trial: Any = optuna.trial.FixedTrial(dict(parameters), number)
@@ -217,7 +238,7 @@ def fixed_trial(parameters: Mapping[str, Any], number: int = 0) -> AskedTrial:
 
 
 def contains(distribution: Any, value: Any) -> bool:
-    """Whether a parameter's distribution has that value, of the same type."""
+    """Whether a parameter's distribution contains that value, with the same type."""
     if isinstance(distribution, CategoricalDistribution):
         return any(value == choice and type(value) is type(choice) for choice in distribution.choices)
     return type(value) in (int, float) and distribution.low <= value <= distribution.high

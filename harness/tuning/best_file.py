@@ -1,4 +1,4 @@
-"""`best.py`: the experiment's file with the best trial's values, which `harness run` reproduces."""
+"""Writes `best.py`: the experiment file with the best trial's values. `harness run` reproduces that trial."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.tuning.search_plan import differences
 
 
 class CannotBeWrittenError(Exception):
-    """A value that no Python text stands for."""
+    """A value cannot be written as Python code."""
 
 
 def best_file(
@@ -27,13 +27,23 @@ def best_file(
     number: int = 0,
     threads: int | None = None,
 ) -> str:
-    """The text of `best.py`: the experiment file `file`, changed so that it defines the experiment `best`.
+    """Returns the text of `best.py`: the experiment file, changed so that it defines the experiment `best`.
 
-    What cannot be typed, a function within a function say, is asked of the file's own `search_space` for the trial's
-    `parameters` and its `number` in Optuna. With `threads`, a run of it uses that number: on a CPU another number
-    rounds sums in another order, and small differences grow in training. Raises CannotBeWrittenError.
+    A value that cannot be written as code, such as a function in a function, comes from the file's `search_space`.
+
+    Args:
+        file: The experiment file.
+        best: The experiment that `best.py` defines.
+        about: A comment for its first line.
+        parameters: The trial's parameters, for `search_space`.
+        number: The trial's number in Optuna, for `search_space`.
+        threads: Number of threads that `best.py` uses; None leaves it as it is. On a CPU, another number of threads
+            adds numbers in another order, and such small differences grow in training.
+
+    Raises:
+        CannotBeWrittenError: A value cannot be written, and the file has no `search_space`.
     """
-    source = importlib.util.decode_source(file.code)  # in the encoding that it names
+    source = importlib.util.decode_source(file.code)  # in the encoding that the file names
     differs = differences(best, file.experiment)
     typed: dict[str, str] = {"name": repr(best.name)}
     asked = []
@@ -48,7 +58,7 @@ def best_file(
         lines += ["import torch  # noqa: E402", "", f"torch.set_num_threads({threads})  # as it was trained"]
     if asked:
         if not _defines(source, "search_space"):
-            raise CannotBeWrittenError(f"{', '.join(asked)} cannot be written down")
+            raise CannotBeWrittenError(f"{', '.join(asked)} cannot be written as code")
         lines += [
             "from harness import fixed_trial  # noqa: E402",
             "",
@@ -58,25 +68,25 @@ def best_file(
     lines += ["experiment = experiment.replace(", *(f"    {name}={text}," for name, text in typed.items()), ")"]
     start, body, end = _cut(source)
     beside = _beside(source, file.path.parent)
-    # the encoding that the source names would count in the first two lines, and this file is UTF-8
+    # this file is UTF-8: with the comment and an empty line first, Python ignores an encoding that the source names
     return "\n".join([f"# {about}", "", start, *beside, body, f"# {about}", *lines, "", end]).rstrip() + "\n"
 
 
 def _defines(source: str, name: str) -> bool:
-    """Whether a module's text gives a value to `name`, by whatever statement."""
+    """Whether a module's text assigns or imports `name`, in any kind of statement."""
     table = symtable.symtable(source, "experiment", "exec")
     return name in table.get_identifiers() and (table.lookup(name).is_assigned() or table.lookup(name).is_imported())
 
 
 def is_literal(value: Any) -> bool:
-    """Whether it is its own text in Python."""
+    """Whether `repr` of the value is Python code for it."""
     if isinstance(value, (tuple, list)):
         return all(is_literal(item) for item in value)
     return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _typed(value: Any) -> str:
-    """A value in Python: a function by its name in this file, or from where it can be imported."""
+    """Python code for a value: for a function, its name in this file or an import."""
     if is_literal(value):
         return repr(value)
     name, module = getattr(value, "__qualname__", ""), getattr(value, "__module__", "")
@@ -88,8 +98,10 @@ def _typed(value: Any) -> str:
 
 
 def _cut(source: str) -> tuple[str, str, str]:
-    """The file to its last `from __future__ import`, the rest, and of that its `if __name__ == "__main__":` blocks."""
-    lines = source.split("\n")  # unlike `splitlines`, as Python counts them
+    """Splits the source into three parts: up to the last `from __future__ import`, the rest, and the
+    `if __name__ == "__main__":` blocks.
+    """
+    lines = source.split("\n")  # not `splitlines`: Python starts a new line only at "\n"
     start, first, rest = "", 0, ""
     mains: list[int] = []  # indices of lines
     for node in ast.parse(source).body:
@@ -106,7 +118,7 @@ def _cut(source: str) -> tuple[str, str, str]:
 
 
 def _beside(source: str, folder: Path) -> list[str]:
-    """Lines that let the file import what lies beside the one that it was made of, if it does."""
+    """Lines that let `best.py` import modules beside the original file, if the source imports any."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The functions of a study: a study does not go on over functions that were edited since it began."""
+"""Identifies the functions of a study. A study does not continue if its functions were edited since it began."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ VERSIONS = "versions"  # of Python and libraries; code of other versions cannot 
 
 
 def code_facts(file: ExperimentFile) -> dict[str, str]:
-    """Returns the identity of `search_space` and of each function of the experiment, by name of the field.
+    """Returns the identity of `search_space` and of each function in the experiment, by field name.
 
-    It follows what a function calls, and what it reads of its file. If a part of it cannot be read, the code of the
-    whole file stands for it, without comments.
+    The identity covers the functions that a function calls and the names that it reads from its file. If the code of a
+    function cannot be read, the identity is that of the whole file, without comments.
     """
     parts = [(item.name, getattr(file.experiment, item.name)) for item in dataclasses.fields(file.experiment)]
     tree = ast.parse(importlib.util.decode_source(file.code))
@@ -33,15 +33,15 @@ def code_facts(file: ExperimentFile) -> dict[str, str]:
 
 
 def require_same_code(study: str, known: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raises UsageError if a function was edited since the study began. Nothing is known with other versions."""
+    """Raises UsageError if a function was edited since the study began. Does nothing if the versions differ."""
     if known.get(VERSIONS) != now.get(VERSIONS):
         return
     edited = [name for name, text in now.items() if known.get(name, text) != text]
     if edited:
         raise UsageError(
-            f"the study {study!r} was begun with other code: {', '.join(edited)} were edited since",
-            "trials of the two could not be compared",
-            "--study with another name, or the experiment file as it was",
+            f"the study {study!r} was started with different code: {', '.join(edited)} changed since then",
+            "trials with different code cannot be compared",
+            "--study with another name, or undo the changes in the experiment file",
         )
 
 

@@ -1,4 +1,4 @@
-"""Ends a search: its result goes to the study's folder and to MLflow."""
+"""Ends a search: writes its result to the study's folder and to MLflow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from harness.util.user_code import reason
 
 @contextlib.contextmanager
 def mirrored_to_mlflow(search: SearchPlan, follower: Follower | None) -> Iterator[None]:
-    """While the block runs, a process sends the study to MLflow, if the experiment names that tracker."""
+    """During this block, a process sends the study to MLflow, if the experiment uses that tracker."""
     if "mlflow" not in search.trackers:
         yield
         return
@@ -43,7 +43,7 @@ def mirrored_to_mlflow(search: SearchPlan, follower: Follower | None) -> Iterato
         follower = follower or Follower()
         follower.begin(search.folder)
     except OSError as error:
-        print_line(f"warning: mlflow has failed ({error}); the study goes on, and its folder has all")
+        print_line(f"warning: mlflow has failed ({error}); the study continues, and its folder is complete")
         follower = None
         search.folder.update(mlflow="its process could not be started")
     try:
@@ -56,27 +56,27 @@ def mirrored_to_mlflow(search: SearchPlan, follower: Follower | None) -> Iterato
 def conclude_search(
     search: SearchPlan, study: Study, status: Status, error: BaseException | None = None
 ) -> StudyResult:
-    """Summarises the study as it is now; writes its table, its plots, its report and `best.py`."""
+    """Summarises the study so far, and writes its table, its plots, its report and `best.py`."""
     why = None if error is None else f"{type(error).__name__}: {getattr(error, 'what', error)}".rstrip(": ")
     why = None if why is None else without_secrets(why, study.address)
-    with _one_after_the_other(search.folder):
+    with _concluding_alone(search.folder):
         return _concluded(search, study, status, why)
 
 
 def _concluded(search: SearchPlan, study: Study, status: Status, why: str | None) -> StudyResult:
     result, folder = summarise_study(search, study), search.folder
-    with _kept_apart("the result in study.json"):
+    with _warning_instead_of_error("the result in study.json"):
         folder.update(status=status, error=why)
         folder.update(result=parse(schema_of(StudyResultRecord), result.to_dict()))
-    with _kept_apart("trials.csv"):
+    with _warning_instead_of_error("trials.csv"):
         write_trials(folder.path / "trials.csv", result)
-    with _kept_apart("experiment.py"):
+    with _warning_instead_of_error("experiment.py"):
         folder.write("experiment.py", search.file.code)
     if result.best is not None:
         _write_best(search, study, result.best)
-    with _kept_apart("plots"):
+    with _warning_instead_of_error("plots"):
         draw_study(folder.plots, search, study, result)
-    with _kept_apart("report.html"):
+    with _warning_instead_of_error("report.html"):
         from harness.report.write import write_study_report  # the template library can wait
 
         write_study_report(folder)
@@ -84,8 +84,8 @@ def _concluded(search: SearchPlan, study: Study, status: Status, why: str | None
 
 
 @contextlib.contextmanager
-def _one_after_the_other(folder: StudyFolder) -> Iterator[None]:
-    """Within, no other process on the study concludes: what the first one has found must not replace the last one's."""
+def _concluding_alone(folder: StudyFolder) -> Iterator[None]:
+    """In this block, no other process concludes the study, so an older result cannot replace a newer one."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # the report matters more
             stack.enter_context(locked(folder.path / ".concluding", wait=True, required=False))
@@ -93,35 +93,35 @@ def _one_after_the_other(folder: StudyFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kept_apart(what: str) -> Iterator[None]:
-    """Within, a failure costs one warning and that part of the result: the report must not be lost with it."""
+def _warning_instead_of_error(what: str) -> Iterator[None]:
+    """In this block, an error only prints a warning, so that the other parts of the result are still written."""
     try:
         yield
-    except StorageError:  # what the study found is in its storage, whatever the disk does
+    except StorageError:  # the disk is full, but the study's storage has the trials
         pass
     except Exception as error:
         print_line(f"warning: {what} could not be written: {' '.join(without_secrets(reason(error)).split())}")
 
 
 def _write_best(search: SearchPlan, study: Study, best: TrialRecord) -> None:
-    """Writes `best.py`, or none if a function cannot be named: the file would be another experiment."""
+    """Writes `best.py`. Removes it if a function has no name, because the file would define another experiment."""
     try:
         text = _best_text(search, study, best)
         compile(text, "best.py", "exec")
-    except Exception as error:  # whatever a value of the user's does if it is compared or written
+    except Exception as error:  # comparing or writing the user's values may raise anything
         why = (
             getattr(error, "what", error) if isinstance(error, (CannotBeWrittenError, HarnessError)) else reason(error)
         )
-        print_line(f"warning: there is no best.py: {why}")
+        print_line(f"warning: best.py could not be written: {why}")
         with contextlib.suppress(OSError):
             (search.folder.path / "best.py").unlink(missing_ok=True)
         return
-    with _kept_apart("best.py"):
+    with _warning_instead_of_error("best.py"):
         search.folder.write("best.py", text.encode())
 
 
 def _best_text(search: SearchPlan, study: Study, best: TrialRecord) -> str:
-    """The text of `best.py`. Raises whatever the search space raises if the file asks it."""
+    """The text of `best.py`. If that calls the search space, calls it as well, and raises its errors."""
     about = f"the best of study {study.name}, trial {best.index} of {search.total}: {best.accuracy}"
     used = best.attributes.get("threads")
     threads = used if best.attributes.get("device") == "cpu" and used != torch.get_num_threads() else None
@@ -129,21 +129,21 @@ def _best_text(search: SearchPlan, study: Study, best: TrialRecord) -> str:
     text = best_file(search.file, experiment_of(search, best), about, parameters, best.number, threads)
     if "best_values = " in text:
         with quiet():
-            search.space.function(fixed_trial(parameters, best.number))  # as the file does
+            search.space.function(fixed_trial(parameters, best.number))  # `best.py` makes the same call
     return text
 
 
 def experiment_of(search: SearchPlan, trial: TrialRecord) -> Experiment:
-    """The experiment of a trial as it was trained, by what it says that it changed.
+    """The experiment of a trial, made from the changes in its record.
 
-    Of a function only the name is kept; the function itself is the one that the space has for those parameters.
+    The record has only the names of functions. The functions come from the search space, called with the parameters.
     """
     fresh: dict[str, Any] = {}
     if any(
         not is_literal(getattr(search.experiment, name, None)) or _is_name(value)
         for name, value in trial.changes.items()
     ):
-        with contextlib.suppress(Exception), quiet():  # the space may be another one by now
+        with contextlib.suppress(Exception), quiet():  # the space may have changed
             fresh = search.space.changes(fixed_trial(trial.optuna_trial.params, trial.number))
     changes = trial.changes
     same = {name: value for name, value in fresh.items() if is_same_name(changes.get(name), json_value(value))}

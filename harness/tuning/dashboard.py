@@ -1,9 +1,9 @@
-"""optuna-dashboard over the storage in $HARNESS_STORAGE: `python -m harness.tuning.dashboard HOST PORT`.
+"""Runs optuna-dashboard on the storage in $HARNESS_STORAGE: `python -m harness.tuning.dashboard HOST PORT`.
 
-With `--listener` in the place of both, its standard input is a socket that listens already.
+With `--listener` instead of both, its standard input is a socket that is already listening.
 
-Started so, and not by its own command: an address with a password belongs in no list of processes, and only the
-dashboard's own pages get an answer.
+The dashboard's own command is not used for two reasons: it would show a password in the list of processes, and it would
+answer requests from other sites' pages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.tuning.storage import open_storage
 
 def main(host: str, port: int, listener: int | None = None) -> None:
     """Serves until a signal ends the process: on a port, or on the socket with that file descriptor."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else it writes a line for each request
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # otherwise it logs each request
     app = optuna_dashboard.wsgi(open_storage(os.environ["HARNESS_STORAGE"]))
     make_server(host, port, local_only(app), threaded=True, fd=listener).serve_forever()
 

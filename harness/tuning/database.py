@@ -1,4 +1,4 @@
-"""A study's SQL database: its driver, whose tables it holds, and Optuna's storage in it."""
+"""Opens a study's SQL database: finds its driver, checks its tables and returns Optuna's storage."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from harness.util.addresses import short_address
 DRIVERS = {"postgresql": ("psycopg", "psycopg[binary]"), "mysql": ("pymysql", "pymysql")}
 SCHEMES = ("postgresql", "mysql", "sqlite", "grpc")
 AGAIN_SECONDS = 1.0
-SQLITE = b"SQLite format 3\0"  # how a database of SQLite begins
-OPTUNAS = {  # tables
+SQLITE = b"SQLite format 3\0"  # the first bytes of an SQLite database
+OPTUNAS = {  # names of Optuna's tables
     *("alembic_version", "version_info", "studies", "study_directions", "trials", "trial_params", "trial_values"),
     *("study_system_attributes", "study_user_attributes", "trial_system_attributes", "trial_user_attributes"),
     *("trial_heartbeats", "trial_intermediate_values"),
@@ -31,7 +31,7 @@ KEYS = {"studies": "study_id", "trials": "trial_id", "version_info": "version_in
 
 
 def open_database(address: str) -> optuna.storages.BaseStorage:
-    """Makes the tables where they are not; where two processes do so at once, one of them has to try again."""
+    """Opens the storage, and makes missing tables. Tries twice, because two processes may make them at once."""
     url = with_driver(address)
     _require_ours(url)
     try:
@@ -44,7 +44,7 @@ def open_database(address: str) -> optuna.storages.BaseStorage:
 
 
 def read_database(address: str) -> optuna.storages.BaseStorage | None:
-    """The storage, opened to read: no file and no table is created. None if there are no studies."""
+    """Opens the storage for reading: creates no file and no table. Returns None if there are no studies."""
     url = with_driver(address)
     file = sqlite_file(url)
     if is_sqlite(url) and (file is None or not file.exists()):
@@ -57,22 +57,22 @@ def is_sqlite(url: str) -> bool:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite database; None for one in memory, and for another kind of database."""
+    """The file of an SQLite database; None for one in memory and for other kinds of databases."""
     if not is_sqlite(url):
         return None
     name = sqlalchemy.make_url(url).database or ":memory:"
-    if name.startswith("file:"):  # an address of SQLite's own, such as file:studies.db?mode=ro
+    if name.startswith("file:"):  # a URI of SQLite, such as file:studies.db?mode=ro
         name = unquote(urlsplit(name).path) or ":memory:"
     return None if name == ":memory:" else Path(name)
 
 
 def with_driver(address: str) -> str:
-    """The URL with the driver that is installed, unless it names one."""
+    """The URL with the installed driver, unless it already names a driver. Raises UsageError."""
     address = re.sub("^postgres://", "postgresql://", address)
     kind = address.partition("://")[0]
     if kind.partition("+")[0] not in SCHEMES:
         raise UsageError(
-            f"{kind}:// is no storage of a study", f"these are: {', '.join(SCHEMES)}", "--storage with one"
+            f"{kind}:// cannot store a study", f"the kinds of storage are: {', '.join(SCHEMES)}", "--storage with one"
         )
     if kind not in DRIVERS:
         return address
@@ -91,7 +91,10 @@ def _engine_options(url: str) -> dict[str, Any]:
 
 
 def _require_ours(url: str) -> bool:
-    """Whether a database holds studies. Raises UsageError for another program's, which Optuna's tables would break."""
+    """Whether a database holds studies.
+
+    Raises UsageError for another program's database, because Optuna's tables would damage it.
+    """
     file = sqlite_file(url)
     if file is not None:
         _require_sqlite(file)
@@ -104,36 +107,36 @@ def _require_ours(url: str) -> bool:
         engine.dispose()
     others = sorted({*(tables - OPTUNAS), *strange})
     studies = {"studies", "trials", "version_info"} <= tables and not strange
-    # a server's database may hold other programs' tables, but not a second alembic_version
+    # on a database server, Optuna may share a database with other programs, unless they use alembic_version as well
     shared = not others or studies or not (strange or is_sqlite(url) or "alembic_version" in tables)
     if not shared or (version and not version.startswith("v")):
         names = [*others, *sorted((tables & OPTUNAS) - strange)]
-        holds = f"it holds {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+        holds = f"it has the tables {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
         raise UsageError(
             f"{short_address(url)} is the database of another program",
-            f"{holds}, and {'its version is no version of' if studies else 'no studies of'} Optuna's; "
+            f"{holds}, {'and its version is not one of' if studies else 'but no studies of'} Optuna's; "
             "Optuna's tables would damage it",
-            "--storage with another database, or without it: a journal file",
+            "--storage with another database, or no --storage, which uses a journal file",
         )
     return studies
 
 
 def _version(engine: sqlalchemy.Engine) -> str:
-    """The version of the tables, as Alembic keeps it. Optuna's begin with "v", those of other programs are hashes."""
+    """The version of the tables in Alembic's table. Optuna's begin with "v"; those of other programs are hashes."""
     with engine.connect() as connection:
         versions = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalars()
         return str(next(iter(versions), ""))
 
 
 def _of_other_programs(engine: sqlalchemy.Engine, tables: set[str]) -> set[str]:
-    """The tables that have a name of Optuna's, and another program's columns."""
+    """The tables that are named as Optuna's, but have another program's columns."""
     inspector = sqlalchemy.inspect(engine)
-    columns = {name: {column["name"] for column in inspector.get_columns(name)} for name in {*KEYS} & tables}
-    return {name for name, found in columns.items() if KEYS[name] not in found}
+    columns = {table: {column["name"] for column in inspector.get_columns(table)} for table in {*KEYS} & tables}
+    return {table for table, names in columns.items() if KEYS[table] not in names}
 
 
 def _require_sqlite(file: Path) -> None:
-    """Raises UsageError for a file that is something else, before anything is done to it."""
+    """Raises UsageError if the file is not an SQLite database. Does not change it."""
     if not file.parent.is_dir():
         what = f"{file} cannot be made"
         raise UsageError(what, f"there is no folder {file.parent}", f"mkdir -p {quote(str(file.parent))}")
@@ -144,5 +147,5 @@ def _require_sqlite(file: Path) -> None:
             start = opened.read(len(SQLITE))
         if start != SQLITE:
             journal = start.startswith(b'{"op_code"')
-            fix = f"--storage {quote(str(file))}, which is a journal" if journal else "--storage with another file"
-            raise UsageError(f"{file} is no database of SQLite", f"it begins with {start[:12]!r}", fix)
+            fix = f"--storage {quote(str(file))}, because it is a journal" if journal else "--storage with another file"
+            raise UsageError(f"{file} is not an SQLite database", f"it begins with {start[:12]!r}", fix)

@@ -1,4 +1,4 @@
-"""Scores of all judged trials in all folds, and what the study says from them."""
+"""The scores of all trials in all folds, and what they say about the study."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ SHOWN = 10  # trials in the table
 
 @dataclass(frozen=True)
 class Expected:
-    """What the best trial's settings are expected to reach if they are trained again: its value without its luck."""
+    """What the best trial's settings are expected to reach if they are trained again.
+
+    The best of many trials is partly luck, so this is lower than its measured accuracy.
+    """
 
     value: float  # of the metric that is searched for
     accuracy: Accuracy | None  # the same with its interval, if that metric is the accuracy
@@ -39,8 +42,8 @@ class FoldTable:
     """Scores of T trials in K folds.
 
     Attributes:
-        trials: Complete trials, the best first, and then those that were pruned after a fold.
-        scores: (T, K); more is better, and NaN where a trial has no such fold.
+        trials: Complete trials, best first, then those that were pruned after at least one fold.
+        scores: (T, K); more is better; NaN if a trial lacks the fold.
         images: (K,) number of validation images.
         rising: Whether more of the metric is better.
         by_image: Whether the metric is a mean over images.
@@ -68,13 +71,13 @@ class FoldTable:
         images = np.array([sizes[number] for number in numbers], np.int64)
         noise = None
         if complete:
-            each = _by_image(complete[:SHOWN]) if by_image else None
-            noise = noise_between(scores[: len(complete)], images, each, complete[0].groups)
+            image_scores = _by_image(complete[:SHOWN]) if by_image else None
+            noise = noise_between(scores[: len(complete)], images, image_scores, complete[0].groups)
         return cls(trials, scores, images, rising, by_image, noise)
 
     @property
     def unknown(self) -> str:
-        """Why differences between trials are not known; empty if they are, or if there is nothing to compare."""
+        """Why differences between trials are not known; empty if they are known, or if there is only one trial."""
         if self.noise is not None or len(self.trials) < 2:
             return ""
         if len(self.images) == 1:
@@ -83,13 +86,13 @@ class FoldTable:
         return f"too few trials are complete ({complete}) to estimate the noise of training"
 
     def chances(self, trials: Sequence[TrialRecord]) -> list[float | None]:
-        """The p-value of each trial's difference from the first one, which is the best; None if it is not known."""
+        """The p-value of each trial's difference from the first trial, the best; None if it is not known."""
         if self.noise is None:
             return [1.0, *[None] * (len(trials) - 1)][: len(trials)]
         rows = {trial.number: row for row, trial in enumerate(self.trials)}
         scores = self.scores[[rows[trial.number] for trial in trials]]
-        each = _by_image(trials) if self.by_image else None
-        p = compare_with_best(scores, self.images, self.noise, len(self.trials), each, trials[0].groups)
+        image_scores = _by_image(trials) if self.by_image else None
+        p = compare_with_best(scores, self.images, self.noise, len(self.trials), image_scores, trials[0].groups)
         return [None if math.isnan(value) else float(value) for value in p]
 
     @property
@@ -98,7 +101,7 @@ class FoldTable:
         return None if self.noise is None else least_difference(self.noise, len(self.trials))
 
     def expected(self, metric: str) -> Expected | None:
-        """The value of the best trial without its luck; None if it is not known, or if nothing was chosen."""
+        """What the best trial is expected to reach again; None if that is not known, or if there is only one trial."""
         if self.noise is None:
             return None
         score = score_without_luck(self.scores, self.images, self.noise)
@@ -108,7 +111,7 @@ class FoldTable:
         return Expected(accuracy.value, accuracy)
 
     def shares(self) -> tuple[ParameterShare, ...]:
-        """What each parameter explains of the differences between the trials."""
+        """The share of the differences between trials that each parameter explains."""
         if not self.trials:
             return ()
         values = scores_on_equal_folds(self.scores, self.images)

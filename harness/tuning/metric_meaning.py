@@ -1,4 +1,4 @@
-"""Whether a metric means the same for all trials. Trials that are ranked by different metrics cannot be compared."""
+"""Checks that a metric means the same for all trials. Trials ranked by different metrics cannot be compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.config.object_text import UNREADABLE, without_module
 from harness.errors import ExperimentError
 from harness.tuning.trial_record import LOG_LOSS, LOSS
 
-UNKNOWN = (UNREADABLE, "<lambda>")  # parts of a text that two different objects can have in common
+UNKNOWN = (UNREADABLE, "<lambda>")  # if a text has these parts, two different objects can have the same text
 
 
 def require_same_meaning(trial: Experiment, written: Experiment, metric: str) -> None:
@@ -22,8 +22,8 @@ def require_same_meaning(trial: Experiment, written: Experiment, metric: str) ->
     if metric == LOSS and not _is_same(trial.loss, written.loss):
         raise ExperimentError(
             f"trials cannot be compared by {LOSS}: a trial changes loss",
-            f"it would be ranked by {_name(trial.loss)}, and the experiment as written by {_name(written.loss)}",
-            f"--metric {LOG_LOSS}, the cross-entropy of every trial; or leave loss out of the search space",
+            f"the trial would be ranked by {_name(trial.loss)}, but the experiment as written by {_name(written.loss)}",
+            f"--metric {LOG_LOSS}, which is the cross-entropy for all trials; or remove loss from the search space",
         )
     before, now = (
         [callback for callback in experiment.callbacks if metric in callback.metric_names]
@@ -33,12 +33,12 @@ def require_same_meaning(trial: Experiment, written: Experiment, metric: str) ->
         raise ExperimentError(
             f"trials cannot be compared by {metric}: a trial changes the callback that computes it",
             f"the experiment as written has {_names(before)}, the trial {_names(now)}",
-            "give each trial the same callback, made once outside of the search space; or another --metric",
+            "make the callback once, outside the search space, and use it in each trial; or use another --metric",
         )
 
 
 def _is_same(one: object, other: object) -> bool:
-    """Whether two objects are one, or have the same name and arguments. A lambda has no name."""
+    """Whether two objects are identical, or have the same name and arguments. A lambda has no name."""
     text = str(json_value(one))
     return one is other or (text == str(json_value(other)) and not any(part in text for part in UNKNOWN))
 

@@ -1,4 +1,4 @@
-"""A study as pictures."""
+"""Draws a study's plots."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.tuning.study import Study
 from harness.tuning.trial_record import ACCURACY, TrialRecord
 from harness.util.console import only_a_picture
 
-MOST_PARAMETERS = 8  # side by side; those that matter most
+MOST_PARAMETERS = 8  # side by side: the most important ones
 
 
 def draw_study(folder: Path, search: SearchPlan, study: Study, result: StudyResult) -> None:
-    """`history.png`, `slices.png`, `parallel.png`, `importances.png`, and of two objectives `front.png`."""
+    """Draws `history.png`, `slices.png`, `parallel.png`, `importances.png`; for two objectives also `front.png`."""
     ended = [trial for trial in result.trials if trial.state in ("complete", "pruned") and trial.folds]
     if not ended:
         return
@@ -25,7 +25,7 @@ def draw_study(folder: Path, search: SearchPlan, study: Study, result: StudyResu
     shares = [share for share in result.shares if share.share is not None]
     first = [share.parameter for share in shares]
     names = sorted(search.distributions, key=lambda name: first.index(name) if name in first else len(first))
-    seen = draw.Study(
+    drawn = draw.Study(
         title=f"{search.experiment.name}, study {study.name}",
         metric=search.metric,
         rising=study.rising,
@@ -33,22 +33,22 @@ def draw_study(folder: Path, search: SearchPlan, study: Study, result: StudyResu
         failed=[trial.index for trial in result.trials if trial.state == "failed"],
         axes=[_axis(draw.Axis, name, search.distributions[name]) for name in names[:MOST_PARAMETERS]],
     )
-    about = f"of the differences between {len(ended)} trials, pruned ones by the folds they had; 95 % intervals"
+    about = f"of the differences between {len(ended)} trials (pruned ones: in their folds); 95 % intervals"
     with only_a_picture():
-        draw.draw_history(folder / "history.png", seen)
-    if seen.axes:
+        draw.draw_history(folder / "history.png", drawn)
+    if drawn.axes:
         with only_a_picture():
-            draw.draw_slices(folder / "slices.png", seen)
+            draw.draw_slices(folder / "slices.png", drawn)
         with only_a_picture():
-            draw.draw_parallel(folder / "parallel.png", seen)
+            draw.draw_parallel(folder / "parallel.png", drawn)
     with only_a_picture():
-        (folder / "importances.png").unlink(missing_ok=True)  # of fewer trials, which may have shown other parameters
+        (folder / "importances.png").unlink(missing_ok=True)  # drawn from fewer trials: it may show other parameters
         if shares:
-            bars = [Bar(each.parameter, each.share or 0.0, each.low or 0.0, each.high or 0.0) for each in shares]
-            draw_shares(folder / "importances.png", seen.title, bars, about)
+            bars = [Bar(share.parameter, share.share or 0.0, share.low or 0.0, share.high or 0.0) for share in shares]
+            draw_shares(folder / "importances.png", drawn.title, bars, about)
     if search.pareto:
         with only_a_picture():
-            draw.draw_front(folder / "front.png", seen, [trial.index for trial in result.front])
+            draw.draw_front(folder / "front.png", drawn, [trial.index for trial in result.front])
 
 
 def _point(make: Any, trial: TrialRecord, search: SearchPlan) -> Any:

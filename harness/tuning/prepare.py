@@ -1,4 +1,4 @@
-"""Prepares a search: checks all that can be checked before the first trial, and begins or joins its study."""
+"""Prepares a search: checks all that can be checked before the first trial, and starts or joins its study."""
 
 from __future__ import annotations
 
@@ -67,17 +67,21 @@ def prepare_search(
     options: SearchOptions,
     begin: Begin = "now",
 ) -> tuple[SearchPlan, Study]:
-    """Checks all that can be checked before the first trial, the space first. Raises HarnessError.
+    """Checks all that can be checked before the first trial, the search space first. Raises HarnessError.
 
-    `experiment` is the one that `file` defines, with what was typed over it. The study begins now, has begun in another
-    process, or never begins (a dry run): then nothing is written.
+    Args:
+        file: The experiment file.
+        experiment: Its experiment, with the values from the command line.
+        options: The options of `harness search`.
+        begin: "now" starts the study; "elsewhere" means that another process has started it; "never" is a dry run,
+            which writes nothing.
     """
     experiment = with_metric(experiment, options.metric)
     if experiment.repeats > 1:
-        why = f"repeats={experiment.repeats} shows how much accuracies vary by the seed, for one experiment"
+        why = f"repeats={experiment.repeats} measures, for one experiment, how much the accuracy varies with the seed"
         raise UsageError("a search trains each fold of a trial once", why, "-s repeats=1")
     experiment = with_sides(experiment)
-    code = code_facts(file)  # before a draw changes anything that it reads
+    code = code_facts(file)  # first, because calling the search space may change what its functions read
     space = Space(experiment, file.search_space or default_space(experiment), options.metric)
     distributions, examples = space.draw()
     plan = make_plan(
@@ -122,15 +126,15 @@ def prepare_search(
 
 
 def with_metric(experiment: Experiment, metric: str) -> Experiment:
-    """The experiment with the metric that a search ranks by among its metrics. Raises UsageError for an unknown one."""
+    """Adds the metric that ranks trials to the experiment. Raises UsageError for an unknown metric."""
     known = monitors(experiment)
     if not metric.startswith("valid_"):
         raise UsageError(
             f"there is no metric {metric!r} to search by{nearest(metric, known)}",
-            "a trial is judged by its validation images: the name begins with valid_",
+            "a trial is evaluated on its validation sets, so the name must begin with valid_",
             f"--metric {ACCURACY}, or --metric valid_macro_f1",
         )
-    rises(metric, _mode(experiment, metric))  # raises if that is not known
+    rises(metric, _mode(experiment, metric))  # raises if the direction is not known
     if metric in known:
         return experiment
     return experiment.replace(metrics=(*experiment.metrics, metric.removeprefix("valid_")))
@@ -141,7 +145,7 @@ def _mode(experiment: Experiment, metric: str) -> str:
 
 
 def _study_record(plan: Plan, options: SearchOptions, distributions: Mapping[str, Any]) -> StudyRecord:
-    """What `study.json` says of a study of that plan before it begins; it has no id yet."""
+    """The content of `study.json` before the study starts; it has no id yet."""
     of_run, experiment = record_of(plan), plan.experiment
     return StudyRecord(
         **{item.name: getattr(of_run, item.name) for item in dataclasses.fields(Origin) if item.name != "asked"},
@@ -156,34 +160,34 @@ def _study_record(plan: Plan, options: SearchOptions, distributions: Mapping[str
 
 
 def plan_lines(search: SearchPlan, study: Study, workers: int = 1) -> list[str]:
-    """What will happen: the lines of the experiment as written, and those of the study."""
+    """The lines printed before a search: the plan of the experiment as written, and that of the study."""
     trials = [trial for trial in study.trials() if trial.index < search.total]
     done = sum(trial.state in DONE for trial in trials)
     held = search.space.held
-    goes_on = f", of which {done} are done" if done else ""
+    already = f" ({done} done)" if done else ""
     if search.prunes:
         pruning = (
-            f"once {FEWEST_COMPLETE} trials are complete, a trial ends if its chance to become the best is below "
+            f"after {FEWEST_COMPLETE} complete trials, a trial ends if its chance to become the best is below "
             f"{100 * CHANCE:.0f} %"
         )
     elif search.pruner == "none":
         pruning = "none"
     elif search.pareto:
-        pruning = "none: of two objectives, no trial can be seen to have lost"
+        pruning = "none: with two objectives, no trial can be ruled out early"
     else:
-        pruning = f"none: {search.metric} is not known image by image"
+        pruning = f"none: {search.metric} is not known for each image"
         pruning += f"; {LOG_LOSS} is" if search.metric == LOSS else ""
     names, threads = list(described(search.distributions)), threads_per_worker(workers)
     return [
-        f"search {search.experiment.name}: study {study.name} of {search.total} trials{goes_on}, "
-        f"the best by {search.metric.replace('_', ' ')}{' and by seconds' if search.pareto else ''}; "
-        "first the experiment as written:",
+        f"search {search.experiment.name}: study {study.name}, {search.total} trials{already}, "
+        f"ranked by {search.metric.replace('_', ' ')}{' and by seconds' if search.pareto else ''}; "
+        "trial 0 is the experiment as written:",
         *(f"  {line}" for line in search.plan.lines()),
         *(f"  {'space' if i == 0 else '':<9}  {text}" for i, text in enumerate(names)),
-        *([f"  held       {', '.join(f'{name} {value}' for name, value in held.items())}"] if held else []),
+        *([f"  fixed      {', '.join(f'{name} {value}' for name, value in held.items())}"] if held else []),
         f"  pruning    {pruning}",
         *([f"  workers    {workers}, each on {threads} thread{'s' * (threads > 1)}"] if workers > 1 else []),
         f"  storage    {short_address(study.address)}",
         f"  folder     {search.folder.path}",
-        "  time       the first trial of each kind shows it; what is frozen runs once, for all trials",
+        "  time       known after the first trial of each kind; frozen layers run once for all trials",
     ]

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: one bar with the time that is left, and a line for each trial."""
+"""Prints the progress of a study: a bar with the remaining time, and a line for each trial."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ DONE = ("complete", "pruned", "failed")
 
 
 class Progress:
-    """Of one study of `total` trials, each of `folds` folds, worked on by so many processes at once."""
+    """The progress bar of a study.
+
+    Args:
+        total: Number of trials.
+        folds: Number of folds of a trial; 0 without cross-validation.
+        workers: Number of processes that work on the study.
+        quiet: Whether another process prints the progress.
+    """
 
     def __init__(self, total: int, folds: int, workers: int = 1, quiet: bool = False) -> None:
         self._total = total
@@ -33,7 +40,7 @@ class Progress:
         return self._quiet
 
     def show(self, trials: Sequence[TrialRecord], best: TrialRecord | None) -> None:
-        """Brings the bar up to date."""
+        """Updates the bar."""
         if self._bar.disable:
             return
         self._bar.n = sum(trial.state in DONE for trial in trials)
@@ -46,13 +53,13 @@ class Progress:
         self._bar.set_postfix_str(", ".join(part for part in parts if part))
 
     def tell_kind(self, kind: str, trials: Sequence[TrialRecord]) -> None:
-        """How long a trial of that kind takes, when the first has ended."""
+        """Prints how long a trial of that kind takes, after the first one has ended."""
         seconds = per_fold(trials).get(kind)
         if seconds is not None and sum(trial.kind == kind and trial.state in DONE for trial in trials) == 1:
-            print_line(f"  a trial with {kind} takes about {span(seconds * self._folds)}, {span(seconds)} a fold")
+            print_line(f"  a trial with {kind} takes about {span(seconds * self._folds)}, {span(seconds)} per fold")
 
     def seconds_left(self, trials: Sequence[TrialRecord]) -> float | None:
-        """Of the study, if the trials to come are of the kinds of those so far; None before the first has ended."""
+        """Seconds until the study ends, if later trials are like those so far; None before the first has ended."""
         done = [trial for trial in trials if trial.state in DONE and trial.folds]
         if not done:
             return None
@@ -60,13 +67,13 @@ class Progress:
         return mean * max(0, self._total - len([t for t in trials if t.state in DONE])) / self._workers
 
     def callback(self, index: int, fold: int, redraw: Callable[[], None]) -> Callback:
-        """Shows where in a trial it is."""
+        """A callback that shows the current trial, fold and epoch in the bar."""
         return _EpochLabel(
             self, f"trial {index}, fold {fold}/{self._folds}" if self._folds else f"trial {index}", redraw
         )
 
     def now(self, text: str) -> bool:
-        """Remembers it. False where the bar was drawn a moment ago, or there is none."""
+        """Sets the text of the bar. Returns whether to redraw the bar: at most once a second."""
         self._now = text
         old, self._drawn = self._drawn, time.monotonic()
         if self._drawn - old < 1 or self._bar.disable:
@@ -90,7 +97,7 @@ class _EpochLabel(Stateless):
 
 
 def per_fold(trials: Sequence[TrialRecord]) -> dict[str, float]:
-    """Seconds that a fold takes, by kind: the median, since the first computes what all later ones share."""
+    """Kind -> seconds per fold: the median, because the first fold also computes what later ones share."""
     of_kind: dict[str, list[float]] = {}
     for trial in trials:
         of_kind.setdefault(trial.kind, []).extend(fold.seconds for fold in trial.folds)
@@ -98,7 +105,7 @@ def per_fold(trials: Sequence[TrialRecord]) -> dict[str, float]:
 
 
 def line(trial: TrialRecord, done: int, total: int, metric: str, is_best: bool) -> str:
-    """A trial that has ended, as one of `done` of `total`, for people."""
+    """The printed line of a trial that has ended, number `done` of `total`."""
     changes = ", ".join(f"{name} {_short(value)}" for name, value in trial.changes.items()) or "as written"
     head = f"{done:>3} of {total}: trial {trial.index:<3}"
     if trial.state == "failed":
@@ -111,17 +118,13 @@ def line(trial: TrialRecord, done: int, total: int, metric: str, is_best: bool) 
         f"{value}{100 * trial.accuracy.value:5.1f} % ({100 * low:.1f} to {100 * high:.1f})  {span(trial.seconds):>6}"
     )
     end = (
-        f"  pruned {trial.attributes.get('pruned')}"
-        if trial.state == "pruned"
-        else "  the best so far"
-        if is_best
-        else ""
+        f"  pruned {trial.attributes.get('pruned')}" if trial.state == "pruned" else "  best so far" if is_best else ""
     )
     return f"{head}  {result}  {changes}{end}"
 
 
 def span(seconds: float) -> str:
-    """A time for people."""
+    """A duration as text: `3.2 s`, `4 min 10 s`, `2.5 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s" if seconds >= 0.95 else f"{seconds:.2f} s"
     minutes = seconds / 60
@@ -135,14 +138,14 @@ def _short(value: Any) -> str:
 
 
 class Deadline:
-    """The moment after which no trial is begun that would not end before it."""
+    """The time limit of a search. No trial starts that would probably end after it."""
 
     def __init__(self, seconds: float | None) -> None:
         self._at = None if seconds is None else time.monotonic() + seconds
-        self._first = True  # which is begun in any case, if there is any time at all: how long it takes is not known
+        self._first = True  # the first trial starts if any time is left, because its duration is not known
 
     def passed(self, trials: Sequence[TrialRecord]) -> bool:
-        """Whether a trial as long as those so far would end too late."""
+        """Whether a trial that takes as long as those so far would end too late."""
         if self._at is None:
             return False
         first, self._first = self._first, False

@@ -13,14 +13,14 @@ from harness.tuning.search_plan import SearchPlan
 from harness.tuning.study import Study
 from harness.tuning.trial_record import ACCURACY, FoldScores, TrialRecord
 
-PRUNED = "pruned "  # how the stop reason of a fold begins that the pruner ended
+PRUNED = "pruned "  # the start of a fold's stop reason if the pruner ended it
 
 
 class TrialPruner:
-    """Says whether one trial can still become the best."""
+    """Decides whether a trial can still become the best."""
 
     def __init__(self, search: SearchPlan, study: Study, plan: Plan) -> None:
-        self.folds: list[FoldScores] = []  # of this trial
+        self.folds: list[FoldScores] = []  # the finished folds of this trial
         self._search = search
         self._plan = plan
         others = study.trials() if search.prunes else []
@@ -29,9 +29,10 @@ class TrialPruner:
         self._earlier = None if self._best is None else self._earlier_trials(self._best)
 
     def why_stop(self, stop_reason: str | None) -> str:
-        """Why the trial is to end after the folds so far; nothing if it can still win, or has ended anyway.
+        """Why the trial should end after its folds so far; empty if it can still win, or has trained all folds.
 
-        `stop_reason` is that of the last fold.
+        Args:
+            stop_reason: The stop reason of the last fold.
         """
         if stop_reason and stop_reason.startswith(PRUNED):
             return stop_reason.removeprefix(PRUNED)
@@ -41,7 +42,7 @@ class TrialPruner:
         return f"after fold {len(self.folds)}: {self._describe(chance)}" if chance < CHANCE else ""
 
     def callbacks(self, fold: int) -> list[Callback]:
-        """Callbacks that may end a fold early, if an epoch takes long enough for that to matter."""
+        """Callbacks that may end a fold early; none if an epoch takes too little time for that."""
         worth = self._earlier is not None and self._search.metric == ACCURACY and not self._plan.once
         return [_StopHopeless(self, fold)] if worth else []
 

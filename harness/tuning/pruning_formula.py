@@ -1,19 +1,19 @@
-"""The chance that a trial that is not finished becomes the best of its study.
+"""Computes the chance that an unfinished trial becomes the best of its study.
 
-The mean score of a trial in a fold is taken to be a sum of three effects, each normal and independent of the others: a
-two-way table with random effects (Henderson 1975, Biometrics 31). A score is better if it is larger: 1 or 0 for right
-or wrong, or minus the loss.
+A score is 1 for a right image and 0 for a wrong one, or minus the loss, so more is better. The model of a trial's mean
+score in a fold is a sum of three normal, independent effects: a two-way table with random effects (Henderson 1975,
+Biometrics 31).
 
 - **The fold**: how difficult its images are. The variance is that of the best trial's scores between images.
-- **The trial**: how good its settings are. The variance is not known; it is 0 if all settings are equally good. So a
-  trial that is behind is expected to come closer to the others, the more the less these differ.
-- **Noise**: the choice of images, and the chance in training. What the images alone cause is half of the variance of
-  the differences from the best trial, image by image. The chance in training adds to it, and is not known.
+- **The trial**: how good its settings are. The variance is not known; it is 0 if all settings are equally good. The
+  smaller it is, the closer a trial that is behind is expected to come to the others.
+- **Noise**: the choice of images, and chance in training. The variance by the images is half of the variance of the
+  differences from the best trial, image by image. The variance by training adds to it, and is not known.
 
-The two unknown variances are averaged over a grid, weighted by the restricted likelihood of all folds of all trials
-(Patterson and Thompson 1971, Biometrika 58). The scores of the best trial in the remaining folds are known. Pruned
-trials count by the folds that they have: these folds alone decided that they were pruned, so the other ones are missing
-at random (Rubin 1976, Biometrika 63). `docs/numbers.md` shows by simulation how true the chances are.
+The result is averaged over a grid of the two unknown variances, weighted by the restricted likelihood of all folds of
+all trials (Patterson and Thompson 1971, Biometrika 58). The scores of the best trial in the remaining folds are known.
+Pruned trials count with the folds that they have. Only these folds decided that they were pruned, so the other folds
+are missing at random (Rubin 1976, Biometrika 63). `docs/numbers.md` checks the chances by simulation.
 """
 
 from __future__ import annotations
@@ -29,23 +29,25 @@ from harness.evaluation.scores import Floats
 
 Scores = Mapping[int, Floats]  # fold -> (n,) scores of its images
 CHANCE = 0.05  # a trial ends early if its chance to become the best is below this
-FEWEST_COMPLETE = 2  # trials, before a chance is computed: with one, chances were up to three times too low
-TRAINING_NOISE = (0.0, 0.05, 0.1, 0.25, 0.75, 2.5)  # variance by training, in variances by the choice of images
-SPREADS = (0.0, 1.0, 10.0, 100.0)  # variance between trials, in variances of a fold's noise by the choice of images
-COMPETES = 5.0  # standard errors behind the best; a trial that is further behind says nothing about those that can win
-FOLD_DIFFERENCES = {1.0: 0.95, 100.0: 0.05}  # variance between folds, in variances by the choice of their images: prior
-LEAST_DIFFICULTY = 0.2  # variance between images, in variances by their choice: a fold is never known before it is seen
-FEWEST_CURVES = 3  # fits to have been seen before one is judged by its first epochs
-LEAST_ERROR_LEFT = 0.1  # of an epoch's error remains at the end in the best case, after the learning rate is lowered
+FEWEST_COMPLETE = 2  # complete trials before a chance is computed: with one, chances were up to three times too low
+TRAINING_NOISE = (0.0, 0.05, 0.1, 0.25, 0.75, 2.5)  # variance by training / variance by the choice of images
+SPREADS = (0.0, 1.0, 10.0, 100.0)  # variance between trials / variance of a fold's mean by the choice of images
+COMPETES = 5.0  # standard errors behind the best; a trial further behind says nothing about trials that can win
+FOLD_DIFFERENCES = {1.0: 0.95, 100.0: 0.05}  # prior of: variance between folds / variance by the choice of images
+LEAST_DIFFICULTY = (
+    0.2  # least variance between images / variance by their choice: no fold is known before it is trained
+)
+FEWEST_CURVES = 3  # finished fits that are needed before a fit is evaluated by its first epochs
+LEAST_ERROR_LEFT = 0.1  # share of an epoch's error that is left at the end in the best case, at a low learning rate
 
 
 class EarlierTrials:
-    """What a study knows before a trial: all trials that are complete or pruned.
+    """The scores of all trials that are complete or pruned.
 
     Args:
         best: Scores of the best complete trial.
-        others: Scores of the others, each with its first folds or all. Those without a fold are left out.
-        counts: Whether a score is 1 or 0. If not, it is minus a loss.
+        others: Scores of the other trials, each in its first folds or in all. Trials without a fold are left out.
+        counts: Whether a score is 1 or 0; otherwise it is minus a loss.
         groups: Fold -> (n,) the group of each image; None if all images are independent.
     """
 
@@ -62,7 +64,7 @@ class EarlierTrials:
         self._perfect = 1.0 if counts else 0.0
         self._step = 1.0 if counts else 0.0  # between two possible sums
         spread = self._variance(best)
-        self._unit = 1.0 if counts else spread  # squared difference of one imaginary image, so that no variance is 0
+        self._unit = 1.0 if counts else spread  # squared difference of one added, imaginary image: no variance is 0
         self._noise = np.array([np.nan, *(self._noise_of(other) for other in others)])
         self._difficulty = spread + self._unit / self._images.sum()
         self._complete = int((~np.isnan(self._values)).all(1).sum())
@@ -80,18 +82,19 @@ class EarlierTrials:
     def chance_within_fold(
         self, own: Scores, fold: int, accuracy: float, epoch: int, curves: Sequence[Sequence[float]]
     ) -> float:
-        """The highest chance that a trial has within a fold, if its rest goes better than almost any fit before.
+        """An upper bound of the chance that a trial becomes the best, after an epoch of a fold.
 
-        That is: twice as well as any so far, or until a tenth of its error is left, whichever is better. On
-        photographs, 14 % of errors became 2.4 % from the second of five epochs to the last, once the schedule had
-        lowered the rate.
+        It assumes that the rest of the fold goes better than almost any earlier fit: the remaining share of the error
+        is half of the best so far, or a tenth if that is less. On photographs, an error of 14 % fell to 2.4 % between
+        the second and the last of five epochs, because the schedule had lowered the learning rate.
 
         Args:
             own: Scores of the folds that have ended; may be empty.
             fold: The fold that is trained.
             accuracy: Its highest validation accuracy so far.
-            epoch: 1-based; the epoch that has ended.
-            curves: Accuracies by epoch of earlier fits of as many epochs. With fewer than three, the chance is 1.
+            epoch: The epoch that has ended, from 1.
+            curves: Accuracies by epoch of earlier fits with the same number of epochs. With fewer than three, the
+                chance is 1.
         """
         improvements = [_remaining_error(curve, epoch) for curve in curves if len(curve) > epoch]
         if len(improvements) < FEWEST_CURVES:
@@ -100,7 +103,7 @@ class EarlierTrials:
         return self._chance(own, {fold: best_case})
 
     def _chance(self, own: Scores, guessed: Mapping[int, float]) -> float:
-        """The chance after the folds in `own`, if those in `guessed` end with these means."""
+        """The chance after the folds in `own`, if the folds in `guessed` end with these means."""
         row = self._row({fold: float(scores.mean()) for fold, scores in own.items()} | dict(guessed))
         left = np.where(np.isnan(row), self._images, 0.0)
         behind = self._total - float(np.nansum(self._images * row))
@@ -115,7 +118,9 @@ class EarlierTrials:
         if np.isnan(noise).all():
             noise[:] = np.nanmedian(self._noise)
         typical = float(np.nanmedian(noise))
-        noise[np.isnan(noise)] = typical  # of the best, which the others are compared with; and of no own fold
+        noise[np.isnan(noise)] = (
+            typical  # the best trial has none, because it is the reference; nor has an unstarted one
+        )
         if not noise.all():
             return 1.0
         difficulty = max(self._difficulty - typical, LEAST_DIFFICULTY * typical)
@@ -125,7 +130,7 @@ class EarlierTrials:
         return float(weights @ [0.5 * math.erfc(-z / math.sqrt(2)) for z in ahead])
 
     def _competes(self) -> NDArray[np.bool_]:
-        """(T,) which trials are near enough to the best to say how much those differ that can win; the best does."""
+        """(T,) trials near enough to the best to show how much trials that can win differ. The best is one of them."""
         behind = np.nansum(self._images * (self._values[0] - self._values), axis=1)
         images = np.where(np.isnan(self._values), 0.0, self._images).sum(1)
         far: NDArray[np.bool_] = behind > COMPETES * np.sqrt(2 * self._noise * images)
@@ -137,7 +142,7 @@ class EarlierTrials:
         return (self._variance(differences) + self._unit / sum(map(len, differences.values()))) / 2
 
     def _variance(self, scores: Scores) -> float:
-        """Variance per image within folds; of images in groups, that of the groups' sums, per image."""
+        """Variance per image within folds. For images in groups it is the variance of the groups' sums, per image."""
         squares, images = 0.0, 0
         for fold, values in scores.items():
             deviations = values - values.mean()
@@ -148,15 +153,21 @@ class EarlierTrials:
         return squares / images
 
     def _row(self, means: Mapping[int, float]) -> Floats:
-        """(K,) with NaN for a fold that is not there."""
+        """(K,) means, with NaN for a missing fold."""
         return np.array([means.get(fold, np.nan) for fold in self._folds])
 
 
 def _remaining(values: Floats, images: Floats, noise: Floats, difficulty: float) -> tuple[Floats, Floats, Floats]:
-    """(weights, means, variances) of the last trial's sum of scores over the folds that it lacks, for each grid point.
+    """The distribution of the last trial's sum of scores over the folds that it lacks.
 
-    `values` (T, K) are means with NaN for missing folds, `images` (K,) the folds' sizes, `noise` (T,) variances of a
-    score by the choice of images, `difficulty` the variance of an image's difficulty.
+    Args:
+        values: (T, K) means, with NaN for missing folds.
+        images: (K,) sizes of the folds.
+        noise: (T,) variance of a score by the choice of images.
+        difficulty: Variance of an image's difficulty.
+
+    Returns:
+        (weights, means, variances), each (G,): one for each point of the grid.
     """
     seen = ~np.isnan(values)
     y = np.where(seen, values, 0.0)
@@ -177,9 +188,9 @@ def _remaining(values: Floats, images: Floats, noise: Floats, difficulty: float)
     squares = (precision * y * y).sum((1, 2)) - (given * weighted**2).sum(1) - (moments * folds).sum(1)
     deviance = squares + np.log(inflation).sum(1) + np.linalg.slogdet(information)[1]
     deviance += seen.sum() * np.log1p(training) + (len(images) - 1) * np.log(folds_differ)
-    weights = np.exp(-(deviance - deviance.min()) / 2) * [FOLD_DIFFERENCES[each] for each in folds_differ]
+    weights = np.exp(-(deviance - deviance.min()) / 2) * [FOLD_DIFFERENCES[ratio] for ratio in folds_differ]
     own = given[:, -1] * left.sum()
-    slope = left - own[:, None] * precision[:, -1]  # of the sum, in the fold effects
+    slope = left - own[:, None] * precision[:, -1]  # derivative of the sum by the fold effects
     sums = (slope * folds).sum(1) + own * weighted[:, -1]
     variances = np.einsum("gk,gkl,gl->g", slope, covariance, slope) + own * left.sum()
     variances += left.sum() * (1 + training) * noise[-1]
@@ -187,6 +198,6 @@ def _remaining(values: Floats, images: Floats, noise: Floats, difficulty: float)
 
 
 def _remaining_error(curve: Sequence[float], epoch: int) -> float:
-    """Which share of the error after `epoch` was left in the end, at the best."""
+    """The share of the error after `epoch` that was left at the end. Both errors are the lowest so far."""
     now = 1 - max(curve[:epoch])
     return (1 - max(curve)) / now if now > 0 else 1.0

@@ -1,4 +1,4 @@
-"""Keeps Optuna's notes from the terminal."""
+"""Hides Optuna's messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import optuna
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Within, Optuna says nothing: its notes on what is experimental are its own business."""
+    """In this block, Optuna prints only errors. Its warnings about experimental features do not concern the user."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

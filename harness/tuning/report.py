@@ -1,4 +1,4 @@
-"""A study for people: what was found, what it cost, and what to type next."""
+"""The lines printed at the end of a search: its result, how long it took, and what to type next."""
 
 from __future__ import annotations
 
@@ -14,95 +14,99 @@ from harness.tuning.study import Study
 from harness.tuning.trial_record import ACCURACY, TrialRecord
 
 MOST_REASONS = 3  # shown if no trial is complete
+LABEL = 10  # width of a row's label
 
 
 def report(search: SearchPlan, study: Study, result: StudyResult, seconds: float, longer: str) -> list[str]:
-    """The last block of a search. `longer` is the command that searches on."""
+    """Returns the last lines of a search. `longer` is the command that continues it."""
     best = result.best
     lines = ["", f"{search.experiment.name}, study {study.name}: {_counts(search, result)}"]
     if best is None:
-        return [*lines, "  no trial is complete", *_why_none(result), f"  folder     {search.folder.path}"]
-    changes = changes_text(best.changes) or "the experiment as written"
+        return [*lines, "  no trial is complete", *_why_none(result), _line("folder", str(search.folder.path))]
     lines += [
-        f"  best       trial {best.index}: {best.accuracy}{leak_text(search.plan.leaked, best.accuracy.n)}",
-        f"             {changes}",
+        _line("best", f"trial {best.index}: {best.accuracy}{leak_text(search.plan.leaked, best.accuracy.n)}"),
+        _line("", changes_text(best.changes) or "the experiment as written"),
         *_expected(search, result),
         "",
         *_table(search, result),
         "",
     ]
-    rows = [*_alike(search, result), *_mattered(result)]
-    rows += [("folds", _folds(search, result)), ("took", _took(result)), ("time", f"{span(seconds)} in all")]
+    rows = [*_compared(search, result), *_importance(result), ("folds", _folds(search, result))]
+    rows += [("time", f"{span(seconds)} in total"), *(("", text) for text in _fold_times(result))]
     names = [name for name in ("trials.csv", "plots/", "best.py") if (search.folder.path / name).exists()]
     rows += [("folder", f"{search.folder.path}: {', '.join(names)}")]
     rows += [("weights", _weights(search, result))]
     rows += [("next" if i == 0 else "", text) for i, text in enumerate(_next(search, result, longer))]
-    return [*lines, *(f"  {name:<9}  {text}" for name, text in rows)]
+    return [*lines, *(_line(label, text) for label, text in rows)]
+
+
+def _line(label: str, text: str) -> str:
+    return f"  {label:<{LABEL}}  {text}"
 
 
 def _why_none(result: StudyResult) -> list[str]:
-    """The most frequent reasons why trials were pruned or have failed."""
+    """The most frequent reasons why trials were pruned or failed."""
     reasons = Counter((trial.state, str(trial.reason)) for trial in result.trials if trial.reason)
-    return [f"  {state:<9}  {count} × {why}" for (state, why), count in reasons.most_common(MOST_REASONS)]
+    return [_line(state, f"{count} × {why}") for (state, why), count in reasons.most_common(MOST_REASONS)]
 
 
 def _expected(search: SearchPlan, result: StudyResult) -> list[str]:
-    """What the best is worth without its luck; nothing if there is a single trial."""
+    """What the best settings are expected to reach if trained again; empty if there is only one trial."""
     if result.unknown:
-        return [f"  expected   not known: {result.unknown}"]
+        return [_line("expected", f"not known: {result.unknown}")]
     if result.expected is None:
         return []
     accuracy = result.expected.accuracy
     value = accuracy if accuracy is not None else f"{search.metric} {result.expected.value:.4f}"
     return [
-        f"  expected   {value}",
-        "             if these settings are trained again: the best of many is lucky, and its luck is left out here",
+        _line("expected", str(value)),
+        _line("", "if these settings are trained again; the best of many trials is partly luck, corrected here"),
     ]
 
 
-def _alike(search: SearchPlan, result: StudyResult) -> list[tuple[str, str]]:
+def _compared(search: SearchPlan, result: StudyResult) -> list[tuple[str, str]]:
+    """How the other trials compare with the best."""
     others = [row.trial for row in result.top[1:] if row.differs is False]
     if len(result.top) < 2:
         return []
     if result.unknown or result.least is None:
-        return [("alike", f"not known: {result.unknown}")]
+        return [("compared", f"not known: {result.unknown}")]
     if not others:
-        return [("alike", "none: the best differs significantly from each of the others")]
+        return [("compared", "the best differs significantly from each of the other trials")]
     which = f"{len(others)} other{'s' if len(others) > 1 else ''}: no significant difference from the best"
     percent = search.metric == ACCURACY
     least = f"{100 * result.least:.1f} points" if percent else f"{result.least:.3g}"
-    rows = [("alike", f"{which} (at 5 %, corrected for all pairs)")]
+    rows = [("compared", f"{which} (at 5 %, corrected for all pairs)")]
     rows.append(("", f"the noise of training hides differences below {least}; more folds show smaller ones"))
     cheapest, best = result.cheapest, result.best
     if cheapest is not None and best is not None:
         worse = abs(best.value - cheapest.value)
-        below = "" if not worse else f", and {100 * worse:.1f} points below the best" if percent else ""
-        rows.append(
-            ("cheapest", f"of these is trial {cheapest.index}: {span(cheapest.loop_seconds)} of training{below}")
-        )
+        below = "" if not worse else f", {100 * worse:.1f} points below the best" if percent else ""
+        training = f"{span(cheapest.loop_seconds)} of training"
+        rows.append(("cheapest", f"trial {cheapest.index} of these trials: {training}{below}"))
     return rows
 
 
-def _mattered(result: StudyResult) -> list[tuple[str, str]]:
-    """The parameters that mattered, and why the others are not among them."""
+def _importance(result: StudyResult) -> list[tuple[str, str]]:
+    """The importance of the parameters, and why some have none."""
     if not result.shares:
         return []
-    shown = [
-        f"{each.parameter} {_percent(each.share)} % ({_percent(each.low)} to {_percent(each.high)} %)"
-        for each in result.shares
-        if each.share is not None
+    percents = [
+        f"{share.parameter} {_percent(share.share)} % ({_percent(share.low)} to {_percent(share.high)} %)"
+        for share in result.shares
+        if share.share is not None
     ]
     reasons: dict[str, list[str]] = {}
-    for each in result.shares:
-        if each.why is not None:
-            reasons.setdefault(each.why, []).append(each.parameter)
-    lines = [f"{', '.join(shown)} of the differences between trials, with 95 % intervals"] if shown else []
+    for share in result.shares:
+        if share.why is not None:
+            reasons.setdefault(share.why, []).append(share.parameter)
+    lines = [f"{', '.join(percents)} of the differences between trials, with 95 % intervals"] if percents else []
     lines += [f"not shown: {', '.join(names)} ({why})" for why, names in reasons.items()]
-    return [("mattered" if i == 0 else "", line) for i, line in enumerate(lines)]
+    return [("importance" if i == 0 else "", line) for i, line in enumerate(lines)]
 
 
 def _percent(share: float | None) -> str:
-    """A share in percent; one that is not 0 is not shown as 0."""
+    """A share in percent, with two digits below 1 %, so that a small share is not shown as 0."""
     percent = 100 * (share or 0.0)
     return f"{percent:.2g}" if percent < 1 else f"{percent:.0f}"
 
@@ -120,7 +124,7 @@ def _counts(search: SearchPlan, result: StudyResult) -> str:
 
 
 def _table(search: SearchPlan, result: StudyResult) -> list[str]:
-    heads = ["trial", "accuracy", "95 % interval", "training", "against the best", "what it changed"]
+    heads = ["trial", "accuracy", "95 % interval", "training", "compared with the best", "changes"]
     if search.metric != ACCURACY:
         heads.insert(1, search.metric)
     rows = [_row(search, row, result) for row in result.top]
@@ -156,15 +160,14 @@ def _row(search: SearchPlan, row: Compared, result: StudyResult) -> list[str]:
 
 def _folds(search: SearchPlan, result: StudyResult) -> str:
     ended = [trial for trial in result.trials if trial.state in ("complete", "pruned")]
-    all_of_them = len(ended) * len(search.plan.splits)
+    total = len(ended) * len(search.plan.splits)
     trained = sum(len(trial.folds) for trial in ended)
-    saved = f"; pruning saved {all_of_them - trained}" if all_of_them > trained else ""
-    return f"{trained} trained of {all_of_them}{saved}"
+    saved = f"; pruning saved {total - trained}" if total > trained else ""
+    return f"{trained} of {total} trained{saved}"
 
 
-def _took(result: StudyResult) -> str:
-    kinds = per_fold(result.trials)
-    return "; ".join(f"{kind}: {span(seconds)} a fold" for kind, seconds in kinds.items())
+def _fold_times(result: StudyResult) -> list[str]:
+    return [f"{kind}: {span(seconds)} per fold" for kind, seconds in per_fold(result.trials).items()]
 
 
 def _weights(search: SearchPlan, result: StudyResult) -> str:
@@ -175,7 +178,7 @@ def _weights(search: SearchPlan, result: StudyResult) -> str:
     parts += [f"trial {trial.index} on {_host(trial)}" for trial in elsewhere]
     removed = len(trials) - len(here) - len(elsewhere)
     parts += [f"{removed} removed by harness runs"] if removed else []
-    return "; ".join(parts) + " (--keep says of how many)"
+    return "; ".join(parts) + " (--keep sets the number)"
 
 
 def _host(trial: TrialRecord) -> Any:
@@ -187,13 +190,13 @@ def _next(search: SearchPlan, result: StudyResult, longer: str) -> list[str]:
     assert best is not None
     commands = {}
     if (search.folder.path / "best.py").is_file():
-        commands[f"harness run {search.folder.path / 'best.py'}"] = "the best trial again, as a separate run"
+        commands[f"harness run {search.folder.path / 'best.py'}"] = "train the best trial again, as a separate run"
     typed = search.space.experiment
     if search.folder.trial(best.index).joinpath("checkpoints").is_dir():
         data = "" if typed.test_data and not typed.tests_other_data else " --data FOLDER"
-        commands[f"harness test {search.folder.trial(best.index)}{data}"] = "its model on images that no trial has seen"
-    commands["harness ui --study"] = "all trials in TensorBoard, MLflow and optuna-dashboard"
-    commands[longer] = "search on"
+        commands[f"harness test {search.folder.trial(best.index)}{data}"] = "test its model on other images"
+    commands["harness ui --study"] = "show all trials in TensorBoard, MLflow and optuna-dashboard"
+    commands[longer] = "continue the search"
     width = min(72, max(len(command) for command in commands))
     return [f"{command:<{width}}  {what}" for command, what in commands.items()]
 

@@ -1,4 +1,4 @@
-"""The result of a study: its best trials, which differ significantly, and what mattered."""
+"""The result of a study: its best trials, which of them differ significantly, and the parameters' importance."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from harness.util.files import write_whole
 
 @dataclass(frozen=True)
 class Compared:
-    """A complete trial beside the best one."""
+    """A complete trial, compared with the best one."""
 
     trial: TrialRecord
-    p: float | None  # of such a difference by chance, corrected for all pairs; of the best itself 1; None: not known
+    p: float | None  # p-value of the difference, corrected for all pairs; 1 for the best; None if it is not known
 
     @property
     def differs(self) -> bool | None:
@@ -34,15 +34,25 @@ class Compared:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study as it is now."""
+    """The result of a study so far.
 
-    trials: tuple[TrialRecord, ...]  # those that count: without those that another one replaced
-    top: tuple[Compared, ...]  # best first, at most ten; of two objectives, of the front
-    front: tuple[TrialRecord, ...]  # of two objectives, those that no other beats in both; best first
-    expected: Expected | None  # of the best; None if it is not known, or if there is a single trial
-    least: float | None  # the smallest difference from the best that is significant, in units of the metric
-    unknown: str  # why differences and the expected value are not known; empty if they are
-    shares: tuple[ParameterShare, ...]  # of all parameters
+    Attributes:
+        trials: All trials except those that another trial replaced.
+        top: The best trials, best first, at most ten; with two objectives, the trials of the front.
+        front: With two objectives, the trials that no other trial beats in both; best first.
+        expected: What the best trial is expected to reach again; None if not known, or if there is only one trial.
+        least: The smallest significant difference from the best, in units of the metric; None if it is not known.
+        unknown: Why differences and the expected value are not known; empty if they are known.
+        shares: The importance of each parameter.
+    """
+
+    trials: tuple[TrialRecord, ...]
+    top: tuple[Compared, ...]
+    front: tuple[TrialRecord, ...]
+    expected: Expected | None
+    least: float | None
+    unknown: str
+    shares: tuple[ParameterShare, ...]
 
     @property
     def best(self) -> TrialRecord | None:
@@ -50,11 +60,11 @@ class StudyResult:
 
     @property
     def cheapest(self) -> TrialRecord | None:
-        """The trial that trains fastest of those without a significant difference from the best; None if not known."""
+        """The fastest training trial without a significant difference from the best; None if that is not known."""
         if self.unknown:
             return None
-        alike = [row.trial for row in self.top if row.differs is False]
-        return min(alike, key=lambda trial: trial.loop_seconds, default=None)
+        not_different = [row.trial for row in self.top if row.differs is False]
+        return min(not_different, key=lambda trial: trial.loop_seconds, default=None)
 
     def count(self, state: str) -> int:
         return sum(trial.state == state for trial in self.trials)
@@ -81,7 +91,7 @@ class StudyResult:
 
 
 def summarise_study(search: SearchPlan, study: Study) -> StudyResult:
-    """What the study has found so far."""
+    """Returns the result of the study so far."""
     trials = [trial for trial in study.trials() if trial.state != "died" and trial.index < search.total]
     trials.sort(key=lambda trial: trial.index)
     complete = study.ranked([trial for trial in trials if trial.state == "complete"])
@@ -98,7 +108,7 @@ def summarise_study(search: SearchPlan, study: Study) -> StudyResult:
 
 
 def write_trials(path: Any, result: StudyResult) -> None:
-    """All trials as a table."""
+    """Writes all trials to a CSV file."""
     rows = [_plain(trial) for trial in result.trials]
     names = sorted({name for row in rows for name in row["changes"]})
     columns = [name for name in rows[0] if name != "changes"] if rows else []
@@ -143,7 +153,7 @@ def _plain_expected(expected: Expected | None) -> dict[str, Any] | None:
 
 
 def _front(ranked: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Those that are faster than every better one."""
+    """The trials that are faster than each better one."""
     front: list[TrialRecord] = []
     for trial in ranked:
         if not front or trial.loop_seconds < front[-1].loop_seconds:

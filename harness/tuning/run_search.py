@@ -1,4 +1,4 @@
-"""Runs the trials of a search, and ends its study however they end."""
+"""Runs the trials of a search, and always writes the study's result."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from harness.tuning.trial import Paused
 
 
 def run_search(search: SearchPlan, study: Study, trials: Callable[[], None]) -> StudyResult:
-    """Calls `trials`, which runs them, and writes what the study has found.
+    """Calls `trials`, which runs the trials, and writes the study's result.
 
-    Raises whatever `trials` raises; what was found until then is written, too.
+    Raises any error of `trials`. In that case it still writes the result so far.
     """
     try:
         trials()

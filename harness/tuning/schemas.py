@@ -1,4 +1,4 @@
-"""What a study's storage holds of a trial beside what Optuna writes: its attributes, and one for each fold."""
+"""Schemas of what harness adds to a study's storage: a trial's attributes, one of them for each fold."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from harness.util.schema import Count, Number, PathBelow, RunId, Seconds, Share,
 class TrialFold(TypedDict):
     value: Number
     n: Annotated[int, Field(ge=1, le=10**8)]  # images
-    right: Text  # base64 of zlib of a bit for each image
-    losses: Text | None  # base64 of zlib of a byte for each image
+    right: Text  # one bit per image, compressed by zlib, as base64
+    losses: Text | None  # one byte per image, compressed by zlib, as base64
     curve: list[Share]
     seconds: Seconds
     loop_seconds: Seconds
@@ -25,7 +25,7 @@ class TrialFold(TypedDict):
 
 @record
 class Process(TypedDict, total=False):
-    """A process, as `util.processes` names one."""
+    """A process, as `util.processes` identifies it."""
 
     host: Text
     pid: Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -36,7 +36,7 @@ class Process(TypedDict, total=False):
 class TrialAttributes(TypedDict, total=False):
     owner: Process
     beat: Seconds
-    instead_of: Count  # the number of the trial that it replaces
+    instead_of: Count  # number of the trial that it replaces
     trial: SmallCount
     kind: Text
     changes: dict[Text, Any]
@@ -46,17 +46,17 @@ class TrialAttributes(TypedDict, total=False):
     reason: Text
     pruned: Text
     fresh: bool
-    stop: bool  # the search space has asked to end the search
+    stop: bool  # whether the search space has asked to end the search
 
 
 @record
 class StudyFacts(TypedDict):
-    """What its first process said of a study."""
+    """The settings of a study, stored by its first process."""
 
     id: RunId
     experiment: NotRequired[dict[Text, Any]]
     data: NotRequired[Text]
     metric: NotRequired[Text]
     space: NotRequired[dict[Text, Text]]
-    code: NotRequired[dict[Text, Text]]  # by field: the identity of a function, see `code_facts`
-    groups: NotRequired[Text]  # SHA-256 of the group of each image; absent if all are independent
+    code: NotRequired[dict[Text, Text]]  # field -> identity of its functions, see `code_facts`
+    groups: NotRequired[Text]  # SHA-256 of the images' groups; absent if all images are independent

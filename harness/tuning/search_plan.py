@@ -1,4 +1,4 @@
-"""What is searched, and how: all that a process needs to work on a study."""
+"""The plan of a search: all that a process needs to work on a study."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class SearchPlan:
 
     plan: Plan  # of the experiment as written
     space: Space
-    distributions: Mapping[str, Any]  # of the parameters, by name
+    distributions: Mapping[str, Any]  # by parameter
     folder: StudyFolder
     file: ExperimentFile
     metric: str
-    total: int  # trials
+    total: int  # number of trials
     pruner: str = "paired"
     pareto: bool = False
-    keep: int = 3  # trials whose weights are kept
+    keep: int = 3  # number of trials whose weights are kept
     trackers: tuple[str, ...] = ()
     _plans: dict[Any, Plan] = field(default_factory=dict)
 
     def in_folder(self, folder: StudyFolder) -> SearchPlan:
-        """The same in that folder."""
+        """The same plan in another folder."""
         return dataclasses.replace(self, folder=folder)
 
     @property
@@ -48,23 +48,23 @@ class SearchPlan:
 
     @property
     def by_image(self) -> bool:
-        """Whether the metric is known of each image."""
+        """Whether the metric is a mean over images."""
         return scored_by_image(self.experiment, self.metric)
 
     def plan_of(self, experiment: Experiment) -> Plan:
-        """The plan of one trial. What its model needs is looked at once for each structure. Raises HarnessError."""
+        """The plan of one trial. Experiments with the same structure share one check. Raises HarnessError."""
         key = structure(experiment)
         if not differences(experiment, self.experiment):
             return self.plan
         if key not in self._plans:
             plan = vary(self.plan, experiment)
-            if plan.pixels is not self.plan.pixels:  # other images: those of one size at a time are enough in memory
+            if plan.pixels is not self.plan.pixels:  # not kept, because images of a second size would fill the memory
                 return plan
             self._plans[key] = plan
         return dataclasses.replace(self._plans[key], experiment=experiment)
 
     def kind_of(self, plan: Plan) -> str:
-        """How trials differ in what they cost."""
+        """A text for trials that need the same time: which part is frozen, and the image size if it differs."""
         size = plan.experiment.image_size
         other = f" at {size_text(size)}" if size != self.experiment.image_size else ""
         live = "" if plan.once or not plan.model.frozen else ", run live"
@@ -72,7 +72,7 @@ class SearchPlan:
 
 
 def differences(experiment: Experiment, other: Experiment) -> dict[str, Any]:
-    """Field -> value, where `experiment` differs from `other`."""
+    """The fields in which `experiment` differs from `other`, with the values of `experiment`."""
     values = {item.name: getattr(experiment, item.name) for item in dataclasses.fields(experiment) if item.compare}
     return {name: value for name, value in values.items() if _differ(value, getattr(other, name))}
 
@@ -80,10 +80,10 @@ def differences(experiment: Experiment, other: Experiment) -> dict[str, Any]:
 def _differ(value: Any, other: Any) -> bool:
     try:
         return bool(value != other)
-    except Exception:  # a part of the user's, such as a dataclass with tensors: those have no single answer
+    except Exception:  # a user's object may not compare to a bool, such as a dataclass with tensors
         return value is not other
 
 
 def scored_by_image(experiment: Experiment, metric: str) -> bool:
-    """Whether the metric is an average of one number per validation image."""
+    """Whether the metric is a mean of one number per validation image."""
     return metric in (ACCURACY, LOG_LOSS) or (metric == LOSS and experiment.loss == "cross_entropy")

@@ -1,4 +1,4 @@
-"""Whether the settings of a study that exists differ from those of this process, and in what."""
+"""Compares the settings of an existing study with those of this process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MOST_NAMED = 3  # differences
 
 
 def require_same(study: str, known: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Raises UsageError if the settings that the study was begun with, `known`, are not those of this process."""
+    """Raises UsageError if the study's settings `known` differ from `mine`, the settings of this process."""
     require_same_code(study, known.get("code", {}), mine.get("code", {}))
     for name, value in mine.items():
         before = known.get(name)
         if name == "code":
             continue
-        if name == "experiment" and isinstance(before, dict):  # fields that its version did not have yet
+        if name == "experiment" and isinstance(before, dict):  # an earlier version may lack fields: use their defaults
             before = {**json.loads(json.dumps(Experiment().to_dict())), **before}
             before = {field: before[field] for field in before if field in value or field in known[name]}
             before |= {
@@ -30,14 +30,14 @@ def require_same(study: str, known: Mapping[str, Any], mine: Mapping[str, Any]) 
             }
         if before != value:
             raise UsageError(
-                f"the study {study!r} was begun otherwise; {difference(name, before, value)}",
-                "trials of the two could not be compared",
-                "--study with another name, or what it was begun with",
+                f"the study {study!r} was started with other settings; {difference(name, before, value)}",
+                "trials with different settings cannot be compared",
+                "--study with another name, or the settings that it was started with",
             )
 
 
 def difference(name: str, known: Any, now: Any) -> str:
-    """The parts in which two settings differ, or both whole if they have no parts."""
+    """A text with the parts in which two settings differ, or with both settings if they have no parts."""
     if isinstance(known, dict) and isinstance(now, dict):
         parts = [part for part in {**known, **now} if known.get(part) != now.get(part)]
         more = f", and {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
@@ -48,9 +48,9 @@ def difference(name: str, known: Any, now: Any) -> str:
 
 
 def _describe(value: Any) -> str:
-    """A value; of a parameter's distribution, its choices or its range."""
+    """A value as text; for a parameter's distribution, its choices or its range."""
     if isinstance(value, str) and value.startswith('{"name"'):
-        with contextlib.suppress(ValueError, TypeError, KeyError):  # somebody wrote into it
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # another program may have changed it
             limits = json.loads(value)["attributes"]
             return str(limits["choices"]) if "choices" in limits else f"{limits['low']:g} to {limits['high']:g}"
     return repr(value)

@@ -1,4 +1,4 @@
-"""The search space: the experiment file's own function of a trial, and what may come out of it."""
+"""Calls the search space, the experiment file's function of a trial, and checks what it returns."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from harness.tuning.metric_meaning import require_same_meaning
 from harness.tuning.quiet import quiet
 from harness.util.user_code import calling, returned, title
 
-FIXED = (  # a trial may not change them
+FIXED = (  # fields that a trial may not change
     *("name", "data", "valid_data", "class_folder", "columns", "groups", "folds", "seed", "monitor", "trackers"),
     *("repeats", "split_seed", "metrics", "monitor_mode"),
 )
-DRAWS = 64  # before the first trial, to find what a space does wrong
-STRUCTURE = (
+DRAWS = 64  # random calls before the first trial, to find errors in the space
+STRUCTURE = (  # fields that change a model or its input
     *("model", "weights", "freeze", "augment", "views", "optimizer", "scheduler", "loss", "image_size", "cache"),
     *(
         "normalise",
@@ -41,7 +41,7 @@ STRUCTURE = (
     *("precision", "compile", "workers"),
 )
 
-NO_FAULT = (  # of the space, though its call raises them
+NO_FAULT = (  # exceptions that a call of the space may raise although the space is right
     optuna.TrialPruned,
     optuna.exceptions.StorageInternalError,
     optuna.exceptions.UpdateFinishedTrialError,
@@ -51,23 +51,23 @@ SpaceFunction = Callable[[Any], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Space:
-    """What to search, around an experiment. What was typed on the command line is held at that value."""
+    """A search space around an experiment. A field that was set on the command line stays at that value."""
 
     experiment: Experiment
     function: SpaceFunction
-    metric: str = ""  # that trials are compared by; empty if none are
+    metric: str = ""  # ranks the trials; empty if none are compared
 
     @property
     def held(self) -> dict[str, Any]:
-        """Field -> value, for those from the command line."""
+        """The fields that were set on the command line, with their values."""
         values = vars(self.experiment)
         return {name: value for name, value in values.items() if self.experiment.origin(name) == "command line"}
 
     def changes(self, trial: Any) -> dict[str, Any]:
-        """What a trial changes of the experiment.
+        """Returns the fields that a trial changes in the experiment, with their values.
 
         Raises:
-            ExperimentError: The space failed, returned what is no such change, or changes what the metric means.
+            ExperimentError: The space failed, returned something else, or changes the meaning of the metric.
             optuna.TrialPruned: The space prunes the trial.
             optuna.exceptions.StorageInternalError: The storage does not answer.
             optuna.exceptions.UpdateFinishedTrialError: Another process has ended the trial.
@@ -79,8 +79,8 @@ class Space:
         for name in FIXED:
             if name in changes:
                 raise self._refused(
-                    f"it changes {name}, so that trials could not be compared",
-                    f"leave {name} out; the experiment says it",
+                    f"it changes {name}, so trials could not be compared",
+                    f"remove {name} from the search space; the experiment defines it",
                 )
         changed = {name: value for name, value in changes.items() if name not in self.held}
         try:
@@ -91,7 +91,7 @@ class Space:
         return changed
 
     def _called(self, trial: AskedTrial) -> Any:
-        """What the space returns. Raises what is no fault of the space unchanged."""
+        """Calls the space. Raises exceptions of NO_FAULT unchanged."""
         try:
             with calling("search_space", self.function):
                 return self.function(trial)
@@ -103,18 +103,22 @@ class Space:
     def written(self, trial: Any, distributions: Mapping[str, Any]) -> None:
         """Calls the space for trial 0, so that Optuna records the experiment's own values as its parameters."""
         asked = WrittenTrial(trial, self.held, vars(self.experiment), self.fitting(distributions))
-        with contextlib.suppress(Exception), quiet():  # what the space makes of values that it does not have
+        with contextlib.suppress(Exception), quiet():  # the space may fail with values that it would not choose
             self.function(asked)
 
     def fitting(self, distributions: Mapping[str, Any]) -> dict[str, Any]:
-        """The experiment's own values of the parameters that are named as fields, as far as the space has them."""
+        """The experiment's own values of parameters that are named like fields, if the space contains them."""
         values = {name: value for name, value in vars(self.experiment).items() if name in distributions}
         return {name: value for name, value in values.items() if contains(distributions[name], value)}
 
     def draw(self) -> tuple[dict[str, Any], list[Experiment]]:
-        """(the parameters' distributions by name, an experiment of each structure), found by random draws.
+        """Calls the space with random values, to learn its parameters.
 
-        Raises ExperimentError for whatever a draw shows to be wrong.
+        Returns:
+            The distributions by parameter, and one experiment for each structure.
+
+        Raises:
+            ExperimentError: A call shows an error in the space.
         """
         distributions: dict[str, Any] = {}
         experiments: dict[Any, Experiment] = {}
@@ -131,7 +135,7 @@ class Space:
                 distributions |= trial.distributions
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
         if not distributions:
-            why = "what it would ask for is held by the command line" if self.held else "it asks its trial for nothing"
+            why = "all its parameters are fixed on the command line" if self.held else "it calls no trial.suggest_..."
             why = "it prunes every trial before it asks for a value" if pruned == DRAWS else why
             raise self._refused(why, 'return {"lr": trial.suggest_float("lr", 1e-5, 1e-1, log=True)}')
         return distributions, list(experiments.values())
@@ -146,7 +150,7 @@ class Space:
 
 
 def default_space(experiment: Experiment) -> SpaceFunction:
-    """Learning rate, batch size and freezing, for a file that defines no space. Has the experiment's own values."""
+    """A space for a file without one: learning rate, batch size and freezing. Contains the experiment's own values."""
     low, high = min(1e-5, experiment.lr), max(1e-1, experiment.lr)
     batches = sorted({16, 32, 64, experiment.batch_size})
     freezing = [False, True, *([experiment.freeze] if isinstance(experiment.freeze, str) else [])]
@@ -162,13 +166,13 @@ def default_space(experiment: Experiment) -> SpaceFunction:
 
 
 def structure(experiment: Experiment) -> tuple[Any, ...]:
-    """All by which a model, or what it is fed, differs; experiments that share it share a plan."""
+    """A key of the model and its input. Experiments with the same key share a plan."""
     fields = tuple(repr(json_value(getattr(experiment, name))) for name in STRUCTURE)
-    return (*fields, inner_fraction(experiment))  # which decides what a fold trains on
+    return (*fields, inner_fraction(experiment))  # the inner part decides the training images of a fold
 
 
 def described(distributions: Mapping[str, Any]) -> list[str]:
-    """A line for people of each parameter."""
+    """A printed line for each parameter."""
     lines = []
     for name, distribution in distributions.items():
         if hasattr(distribution, "choices"):

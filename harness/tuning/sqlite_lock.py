@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from harness.util.console import print_line
 
-TRY_SECONDS = 0.5  # that SQLite waits in one attempt, in which Ctrl-C is not noticed
-QUIET_SECONDS = 3.0  # before a line says what is waited for
+TRY_SECONDS = 0.5  # SQLite waits this long in one attempt, during which Ctrl-C has no effect
+QUIET_SECONDS = 3.0  # before a line is printed
 LONGEST_SECONDS = 60.0
 PAUSE_SECONDS = 0.05  # between attempts, if SQLite does not wait itself
 
@@ -23,7 +23,7 @@ def connect_args() -> dict[str, Any]:
 
 
 def is_locked(error: BaseException | None) -> bool:
-    """Whether SQLite raised an error, or what caused it, because another process holds a lock."""
+    """Whether an error, or one of its causes, is SQLite's error that another process holds a lock."""
     while error is not None:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             return True
@@ -32,8 +32,8 @@ def is_locked(error: BaseException | None) -> bool:
 
 
 def waited(action: Callable[[], T]) -> T:
-    """Calls `action` until no lock stops it, for a minute at most. Says so once if that takes long."""
-    began, said = time.monotonic(), False
+    """Calls `action` again until no lock stops it, for a minute at most. Prints a line if that takes long."""
+    began, is_printed = time.monotonic(), False
     while True:
         try:
             return action()
@@ -41,9 +41,9 @@ def waited(action: Callable[[], T]) -> T:
             seconds = time.monotonic() - began
             if not is_locked(error) or seconds > LONGEST_SECONDS:
                 raise
-        if seconds > QUIET_SECONDS and not said:
+        if seconds > QUIET_SECONDS and not is_printed:
             print_line("waiting: another process has locked the study's SQLite file")
-            said = True
+            is_printed = True
         time.sleep(PAUSE_SECONDS)
 
 

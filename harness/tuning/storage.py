@@ -1,4 +1,4 @@
-"""Where a study is kept: a journal file, a database, or Optuna's proxy before one."""
+"""Opens the storage of a study: a journal file, a database, or Optuna's gRPC proxy."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ from harness.util.locks import lock_of
 
 MEMORY = ":memory:"
 GRPC_SECONDS = 10
-LINE_SECONDS = 1.0  # that a line may take to be written
-FIRST_LINE = 65536  # bytes of a journal's first line to look at
+LINE_SECONDS = 1.0  # the longest time to write a line
+FIRST_LINE = 65536  # bytes of a journal's first line to read
 MISTYPED = re.compile(r"(sqlite|postgres|postgresql|mysql|grpc)(\+\w+)?:/*(?P<rest>.*)")  # an address without "://"
 
 
 def open_storage(address: str) -> optuna.storages.BaseStorage:
-    """The storage at `address`: a file, `grpc://HOST:PORT`, or the URL of a database.
+    """Opens the storage at `address`: a file, `grpc://HOST:PORT`, or the URL of a database.
 
-    Raises RemoteError where it does not answer, UsageError where the address is none.
+    Raises:
+        RemoteError: It does not answer.
+        UsageError: The address is not valid.
     """
     with quiet(), answering(address):
         if address == MEMORY:
@@ -45,16 +47,16 @@ def open_storage(address: str) -> optuna.storages.BaseStorage:
         path = Path(address)
         _require_journal(path)
         lock: Any = _Lock(path)
-        if path.is_file():  # whose last line is mended before it is read
+        if path.is_file():  # taking the lock repairs the last line before the file is read
             lock.acquire()
             lock.release()
         return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
 
 
 def copied(address: str, study: str) -> optuna.storages.BaseStorage:
-    """A copy of the study in memory, empty if there is no such study. The original is never written.
+    """Copies a study into memory; the copy is empty if there is no such study. Never changes the original.
 
-    Raises as `open_storage` does.
+    Raises the same errors as `open_storage`.
     """
     copy = optuna.storages.InMemoryStorage()
     with quiet(), answering(address):
@@ -70,7 +72,7 @@ def copied(address: str, study: str) -> optuna.storages.BaseStorage:
 
 
 def close(storage: optuna.storages.BaseStorage) -> None:
-    """Leaves the database, if it is one."""
+    """Closes the connections of a database."""
     storage.remove_session()
     engine = getattr(storage, "engine", None)
     if engine is not None:
@@ -78,7 +80,7 @@ def close(storage: optuna.storages.BaseStorage) -> None:
 
 
 def _to_read(address: str) -> optuna.storages.BaseStorage | None:
-    """The storage, opened to read: nothing is created or mended. None if it does not exist yet."""
+    """Opens the storage for reading: creates and repairs nothing. Returns None if it does not exist yet."""
     if address == MEMORY:
         return None
     if address.startswith("grpc://"):
@@ -92,7 +94,7 @@ def _to_read(address: str) -> optuna.storages.BaseStorage | None:
 
 @contextlib.contextmanager
 def answering(address: str) -> Iterator[None]:
-    """Whatever a storage raises within becomes a RemoteError, without passwords."""
+    """Turns each error of a storage in this block into a RemoteError without passwords."""
     try:
         yield
     except HarnessError:
@@ -109,27 +111,27 @@ def answering(address: str) -> Iterator[None]:
 
 
 def _fix(address: str, error: Exception) -> str:
-    """What to do if a storage raised `error`."""
+    """What to type if a storage raised `error`."""
     if is_locked(error):
         path = quote(str(sqlite_file(address)))
-        return f"end the process that has locked it (fuser {path} names it); then the same command goes on"
-    if "optuna storage upgrade" in str(error):  # tables of an older Optuna; of a newer one, it says `pip install -U`
-        return f"optuna storage upgrade --storage {short_address(address)}, with a copy of the database at hand"
+        return f"end the process that has locked it (fuser {path} shows it), then the same command continues"
+    if "optuna storage upgrade" in str(error):  # the tables are of an older Optuna
+        return f"optuna storage upgrade --storage {short_address(address)}, after you have copied the database"
     if "pip install -U optuna" in str(error):
         return "pip install -U optuna, or --storage with another database"
     if "://" not in address and isinstance(error, (AssertionError, KeyError)):
         return "pip install -U optuna if a newer Optuna wrote it, or --storage with another file"
     if "://" not in address and isinstance(error, ValueError):
-        return f"mv {quote(address)} {quote(f'{address}.damaged')}, to begin another study"
+        return f"mv {quote(address)} {quote(f'{address}.damaged')}, to start another study"
     if "://" not in address and isinstance(error, OSError) and error.errno in FULL:
-        return storage_error(error, address).first + "; then the same command goes on"
+        return storage_error(error, address).first + ", then the same command continues"
     if "://" not in address or is_sqlite(address):
         return "make it writable, or choose another --storage"
-    return "check the address and that it runs; then the same command goes on"
+    return "check the address and that the server runs, then the same command continues"
 
 
 class _Lock:
-    """The kernel's own lock, which ends with its process: Optuna's stays behind a kill -9 for half a minute."""
+    """A lock of the kernel, which ends with its process. Optuna's own lock lasts half a minute after a kill -9."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
@@ -140,7 +142,7 @@ class _Lock:
         with contextlib.ExitStack() as stack:
             fix = "--storage with a file on a disk that can lock files"
             stack.enter_context(lock_of(self._lock, wait=True, fix=fix))
-            _mend(self._journal)  # another process may have been killed, or found the disk full, in a line
+            _repair(self._journal)  # another process may have written half a line: it was killed, or the disk was full
             self._held = stack.pop_all()
         return True
 
@@ -150,30 +152,30 @@ class _Lock:
 
 
 def _require_journal(path: Path) -> None:
-    """Raises UsageError for a file that is something else, before anything is done to it."""
+    """Raises UsageError if the file is not a journal. Does not change it."""
     if mistyped := MISTYPED.fullmatch(str(path)):
         kind = str(path).partition(":")[0]
         fix = f"--storage {kind}://{'/' + mistyped['rest'] if kind.startswith('sqlite') else 'HOST:PORT'}"
-        raise UsageError(f"{short_address(str(path))} is no address", "after the kind of storage comes ://", fix)
+        raise UsageError(f"{short_address(str(path))} is not an address", "the kind of storage needs :// after it", fix)
     if not path.parent.is_dir():
         raise UsageError(f"{path} cannot be made", f"there is no folder {path.parent}", f"mkdir -p {path.parent}")
     if path.is_symlink() and not path.exists():
-        raise UsageError(f"{path} is not used", "it is a link that leads nowhere", f"rm {quote(str(path))}")
+        raise UsageError(f"{path} cannot be used", "it is a broken link", f"rm {quote(str(path))}")
     if path.is_dir():
-        raise UsageError(f"{path} is a folder", "a study is kept in a file", f"--storage {path / 'optuna.journal'}")
+        raise UsageError(f"{path} is a folder", "a study is stored in a file", f"--storage {path / 'optuna.journal'}")
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is no file", "it is a device or a pipe, which keeps nothing", "--storage with a file")
+        raise UsageError(f"{path} is not a file", "it is a device or a pipe", "--storage with a file")
     if path.is_file():
         with path.open("rb") as file:
             start = file.readline(FIRST_LINE)
         if start and not _is_entry(start):
             database = start.startswith(b"SQLite format 3")
             fix = f"--storage sqlite:///{path}" if database else "--storage with another file"
-            raise UsageError(f"{path} is no journal of Optuna's", f"it begins with {start[:12]!r}", fix)
+            raise UsageError(f"{path} is not an Optuna journal", f"it begins with {start[:12]!r}", fix)
 
 
 def _is_entry(line: bytes) -> bool:
-    """Whether a journal may begin with a line, which may be cut short: its writer was killed, or is writing it."""
+    """Whether a line can be the first of a journal. It may be incomplete: its writer was killed, or is writing it."""
     if not line.endswith(b"\n"):
         return line.startswith(b'{"op_code"')
     with contextlib.suppress(ValueError):
@@ -182,8 +184,8 @@ def _is_entry(line: bytes) -> bool:
     return False
 
 
-def _mend(path: Path) -> None:
-    """Drops a last line that was cut short: Optuna would write behind it, and read no further. Only with the lock."""
+def _repair(path: Path) -> None:
+    """Removes an incomplete last line: Optuna would append to it, and could not read it. Needs the lock."""
     _wait_for_line(path)
     with path.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
@@ -196,7 +198,7 @@ def _mend(path: Path) -> None:
 
 
 def _wait_for_line(path: Path) -> None:
-    """Gives another program, which does not know our lock, the time to end a line that it is writing."""
+    """Waits until another program has finished its line, because other programs do not use this lock."""
     with path.open("rb") as file:
         while file.seek(0, os.SEEK_END) and time.time() - path.stat().st_mtime < LINE_SECONDS:
             file.seek(-1, os.SEEK_END)
@@ -208,8 +210,8 @@ def _wait_for_line(path: Path) -> None:
 def _proxy(address: str) -> optuna.storages.BaseStorage:
     host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
     if not port.isdigit():
-        what = f"{short_address(address)} names no port"
-        raise UsageError(what, "Optuna's proxy listens on one", "--storage grpc://HOST:13000")
+        what = f"{short_address(address)} has no port"
+        raise UsageError(what, "Optuna's proxy listens on a port", "--storage grpc://HOST:13000")
     storage: Any = optuna.storages.GrpcStorageProxy(host=host, port=int(port))
     storage.wait_server_ready(timeout=GRPC_SECONDS)
     backend: optuna.storages.BaseStorage = storage

@@ -1,7 +1,7 @@
-"""A study in its storage: which trial is next, whose it is, and how it ended.
+"""A study in its storage: which trial is next, which process has it, and how it ended.
 
-Trials count from 0, the experiment as written. A trial whose process is gone is marked FAIL; another one replaces it,
-with the same index and parameters. So a study of 20 trials has 20 indices, however often it was interrupted.
+Trial 0 is the experiment as written. If the process of a trial has died, the trial is marked FAIL, and another trial
+replaces it with the same index and parameters. So a study of 20 trials has 20 indices, even if it was interrupted.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from harness.util.heartbeat import is_gone
 from harness.util.processes import this_process
 from harness.util.schema import schema_of, validate
 
-POLL_SECONDS = 0.5  # while another process may be about to take a trial
-UNOWNED_SECONDS = 10.0  # a process that takes a trial says so at once; if it did not, it is gone
+POLL_SECONDS = 0.5  # between two checks while another process may be taking a trial
+UNOWNED_SECONDS = 10.0  # a process that takes a trial records that at once; after this time it has died
 
 
 class LostError(HarnessError):
-    """The trial belongs to another process by now: this one had been cut off, and was taken for dead."""
+    """Another process has the trial now, because this process was suspended and considered dead."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +55,37 @@ class Claim:
 
 
 class Study:
-    """One study. Raises RemoteError where its storage does not answer."""
+    """One study. Raises RemoteError if its storage does not answer.
+
+    Args:
+        address: The address of its storage.
+        name: Its name.
+        directions: "maximize" or "minimize" for each objective.
+        seed: The seed of its sampler.
+        create: Whether to make the study if there is none. If not, works on a copy in memory, which is empty if there
+            is no such study. Then the storage is not changed.
+    """
 
     def __init__(self, address: str, name: str, directions: Sequence[str], seed: int, create: bool = True) -> None:
-        """Without `create`, works on a copy in memory, empty if there is no such study. The storage is not changed."""
         self.address = address
         self.name = name
-        self.groups: Groups | None = None  # (N,) of the images of all folds; set by what knows the images
+        self.groups: Groups | None = None  # (N,) group of each validation image, over all folds; set by the caller
         self._seed = seed
-        self._is_founder = not create  # whether this process has made the study, and so gives its settings
+        self._is_founder = not create  # whether this process has made the study, and so sets its settings
         self._storage = open_storage(address) if create else copied(address, name)
         with quiet(), answering(address):
             self._id = self._found_or_created([StudyDirection[direction.upper()] for direction in directions])
-            kept = self._storage.get_study_directions(self._id)
-            self.directions = tuple(direction.name.lower() for direction in kept)
+            stored = self._storage.get_study_directions(self._id)
+            self.directions = tuple(direction.name.lower() for direction in stored)
         if self.directions != tuple(directions):
             raise UsageError(
-                f"the study {name!r} was begun with other objectives",
-                f"it has {len(self.directions)}: {', '.join(self.directions)}; --pareto and --metric say which",
-                "--study with another name, or the options that it was begun with",
+                f"the study {name!r} was started with other objectives",
+                f"it has {len(self.directions)}: {', '.join(self.directions)}; --pareto and --metric set them",
+                "--study with another name, or the options that it was started with",
             )
 
     def _found_or_created(self, directions: list[StudyDirection]) -> int:
-        """The study's id. A study that exists is only read: a journal would keep even an attempt to create it."""
+        """The study's id. Creates the study only if it does not exist: a journal records even a failed attempt."""
         with contextlib.suppress(KeyError):
             return self._storage.get_study_id_from_name(self.name)
         with contextlib.suppress(DuplicatedStudyError):  # another process was faster
@@ -86,7 +94,7 @@ class Study:
         return self._storage.get_study_id_from_name(self.name)
 
     def close(self) -> None:
-        """Leaves the database, if it is one."""
+        """Closes the connections of a database."""
         close(self._storage)
 
     @property
@@ -100,9 +108,13 @@ class Study:
         return self.directions[0] == "maximize"
 
     def agree(self, facts: Mapping[str, Any], distributions: Mapping[str, Any]) -> str:
-        """Stores the settings of the process that made the study; others must have the same, else UsageError.
+        """Stores the settings if this process has made the study; otherwise checks that they are the same.
 
-        Returns the study's id. A study that is deleted and made again under the same name has a new one.
+        Returns:
+            The study's id. A study that was deleted and made again with the same name has a new id.
+
+        Raises:
+            UsageError: The study was started with other settings.
         """
         space = {name: str(distribution_to_json(distribution)) for name, distribution in distributions.items()}
         mine = json.loads(json.dumps({**facts, "space": space}))
@@ -117,20 +129,22 @@ class Study:
         others = sum(not is_ours(trial) for trial in self._storage.get_all_trials(self._id, deepcopy=False))
         if others:
             print_line(
-                f"warning: study {self.name} holds {others} trials that harness did not make; they are left out, "
-                "but Optuna's sampler sees them"
+                f"warning: study {self.name} has {others} trials that harness did not make; they are ignored, "
+                "but Optuna's sampler uses them"
             )
 
     def trials(self) -> list[TrialRecord]:
-        """All that harness made, or may still take, in Optuna's order."""
+        """All trials that harness made or may still train, in Optuna's order."""
         with answering(self.address):
             trials = self._storage.get_all_trials(self._id, deepcopy=False)
             return trial_records([trial for trial in trials if is_ours(trial)], self.groups)
 
     def claim(self, total: int, written: Mapping[str, Any]) -> Claim | None:
-        """The next trial of `total`, now this process's; None where there is none left to take.
+        """Takes the next of `total` trials for this process; returns None if none is left.
 
-        `written` are the parameters of the experiment as written, for the first.
+        Args:
+            total: Number of trials.
+            written: The parameters of the experiment as written, for trial 0.
         """
         with quiet(), answering(self.address):
             while True:
@@ -139,7 +153,7 @@ class Study:
                 waiting = [trial for trial in trials if trial.state == "waiting" and trial.index < total]
                 if not waiting:
                     if any(trial.state == "running" and "owner" not in trial.attributes for trial in trials):
-                        time.sleep(POLL_SECONDS)  # somebody is about to say that it is his, or was killed just then
+                        time.sleep(POLL_SECONDS)  # another process is recording that it has it, or was killed just then
                     elif _originals(trials) >= total:
                         return None
                     else:
@@ -148,15 +162,15 @@ class Study:
                 mine = min(waiting, key=lambda trial: trial.number)
                 if not self._take(mine):
                     continue
-                if mine.index and "fresh" in mine.attributes:  # another process has begun the study at the same moment
+                if mine.index and "fresh" in mine.attributes:  # another process started the study at the same time
                     self._storage.set_trial_system_attr(self._id_of(mine), "fixed_params", {})
                 study = self._load(mine.index)
                 study.get_trials(deepcopy=False)  # puts this trial into Optuna's cache before the database
-                # what `study.ask` does, but of this very trial
+                # does what `study.ask` does, but for this trial
                 return Claim(optuna.Trial(study, self._id_of(mine)), mine)
 
     def _take(self, record: TrialRecord) -> bool:
-        """False if another process was faster, or has replaced it already."""
+        """Takes a trial. Returns False if another process was faster, or has replaced the trial."""
         try:
             if not self._storage.set_trial_state_values(self._id_of(record), TrialState.RUNNING):
                 return False
@@ -169,37 +183,37 @@ class Study:
             for other in self.trials()
             if other.index == record.index and other.number < record.number and "died" not in other.attributes
         ]
-        if rivals:  # two processes have found the same dead trial at the same moment
+        if rivals:  # two processes replaced the same dead trial at the same time
             self.note(record, "died", "another trial has its place")
             self._end(record, TrialState.FAIL)
         return not rivals
 
     def note(self, record: TrialRecord, name: str, value: Any) -> None:
-        """Keeps something of a trial: plain values. Raises LostError where it has ended."""
+        """Stores an attribute of a trial, a JSON value. Raises LostError if the trial has ended."""
         with answering(self.address), not_lost(record):
             self._storage.set_trial_user_attr(self._id_of(record), name, value)
 
     def report(self, claim: Claim, value: float, step: int) -> None:
-        """The value so far, which is the trial's should it be pruned. Raises LostError."""
+        """Stores the value so far, which becomes the trial's value if it is pruned. Raises LostError."""
         with quiet(), answering(self.address), not_lost(claim.record):
             claim.trial.report(value, step)
 
     def complete(self, record: TrialRecord, values: Sequence[float]) -> bool:
-        """Ends it. As `prune` and `fail`, returns False if another process took it for dead and has ended it."""
+        """Ends a trial as complete. Like `prune` and `fail`, returns False if another process has ended it already."""
         return self._end(record, TrialState.COMPLETE, values)
 
     def prune(self, record: TrialRecord, why: str) -> bool:
-        """Ends it early; its value is the last that was reported."""
+        """Ends a trial early; its value is the last one that was reported."""
         self.note(record, "pruned", why)
         return self._end(record, TrialState.PRUNED)
 
     def fail(self, record: TrialRecord, why: str) -> bool:
-        """It has failed by itself, and would again."""
+        """Ends a trial as failed, because its own settings or code failed. It is not tried again."""
         self.note(record, "reason", why)
         return self._end(record, TrialState.FAIL)
 
     def release(self, record: TrialRecord, why: str) -> None:
-        """It was cut off: another one is to take its place, with its parameters. Doing it twice changes nothing."""
+        """Ends an interrupted trial, and adds another one with its parameters. A second call changes nothing."""
         with quiet(), answering(self.address):
             self.note(record, "died", why)
             trials = self.trials()
@@ -209,9 +223,10 @@ class Study:
             self._end(record, TrialState.FAIL)
 
     def reap(self, blame: Callable[[int], bool] = lambda _: False) -> list[TrialRecord]:
-        """Finds trials whose process is gone, and lets others take their places. Returns those.
+        """Replaces the trials whose process has died, and returns those.
 
-        If `blame(index)` is true, the trial itself has failed.
+        Args:
+            blame: If `blame(index)` is True, the trial is not replaced, but marked as failed.
         """
         dead = []
         for trial in self.trials():
@@ -222,25 +237,25 @@ class Study:
                 if began is not None and _seconds_since(began) > UNOWNED_SECONDS:
                     self._storage.set_trial_state_values(self._id_of(trial), TrialState.WAITING)
             elif is_gone(owner, trial.attributes.get("beat", began.timestamp() if began else 0.0)):
-                why = f"its process {owner['pid']} on {owner['host']} is gone"
+                why = f"its process {owner['pid']} on {owner['host']} has died"
                 if blame(trial.index):
-                    self.fail(trial, f"{why}, as were others at this trial")
+                    self.fail(trial, f"{why}, as other processes did at this trial")
                 else:
                     self.release(trial, why)
                 dead.append(trial)
         return dead
 
     def send_heartbeat(self, claim: Claim) -> None:
-        """A sign of life."""
+        """Records the time, so that other processes know that this one is alive."""
         self.note(claim.record, "beat", time.time())
 
     def best(self, trials: Sequence[TrialRecord]) -> TrialRecord | None:
-        """The complete trial with the best value, of equal ones the first."""
+        """The complete trial with the best value; the first one if several are equal."""
         complete = [trial for trial in trials if trial.state == "complete"]
         return self.ranked(complete)[0] if complete else None
 
     def ranked(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-        """Best first."""
+        """The trials, best first."""
         return sorted(trials, key=lambda trial: (-trial.value if self.rising else trial.value, trial.index))
 
     def _end(self, record: TrialRecord, state: TrialState, values: Sequence[float] | None = None) -> bool:
@@ -252,7 +267,7 @@ class Study:
         return False
 
     def _load(self, index: int) -> optuna.Study:
-        """Optuna's study, with a sampler whose seed depends on the trial's index: a repeated trial draws the same."""
+        """Optuna's study. The sampler's seed depends on the trial's index: a repeated trial draws the same values."""
         seed = int(np.random.SeedSequence((self._seed, index)).generate_state(1)[0])
         with quiet(), answering(self.address):
             sampler = optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
@@ -269,7 +284,9 @@ def not_lost(record: TrialRecord) -> Iterator[None]:
         yield
     except UpdateFinishedTrialError as error:
         raise LostError(
-            f"trial {record.index} was taken for dead", "this process gave no sign of life for too long", "nothing"
+            f"another process has trial {record.index} now",
+            "this process sent no heartbeat for too long, so it was considered dead",
+            "nothing",
         ) from error
 
 

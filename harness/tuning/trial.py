@@ -1,4 +1,4 @@
-"""One trial: an experiment with changes, cross-validated fold by fold for as long as it can still win."""
+"""Runs one trial: an experiment with changes, cross-validated fold by fold while it can still become the best."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from harness.workflows.new_record import record_of
 
 
 class Paused(KeyboardInterrupt):
-    """A fold has ended, and the person has asked to stop."""
+    """A fold has ended, and the user has asked to stop."""
 
 
 def run_trial(
@@ -45,10 +45,20 @@ def run_trial(
     stops: Callable[[], bool],
     shows: Callable[[int], Sequence[Callback]],
 ) -> None:
-    """Trains the claimed trial, keeps each fold in the study's storage, and ends the trial there: complete, or pruned.
+    """Trains a trial, stores each fold in the study's storage, and ends the trial as complete or pruned.
 
-    The search space, and any function of the experiment, may prune the trial by raising `optuna.TrialPruned`.
-    Raises Paused where `stops` says so after a fold, and whatever a fold raises.
+    The search space and any function of the experiment may prune the trial: they raise `optuna.TrialPruned`.
+
+    Args:
+        search: The plan of the search.
+        study: The study.
+        claim: The trial.
+        stops: Called after each fold; returns whether to stop.
+        shows: Fold -> callbacks that show the progress.
+
+    Raises:
+        Paused: `stops` returned True.
+        Exception: Any error of a fold.
     """
     try:
         experiment = _experiment(search, study, claim)
@@ -92,13 +102,13 @@ def run_trial(
 
 
 def keep_error(folder: Path, error: BaseException) -> None:
-    """The whole traceback of what failed a trial, as `error.txt` in its folder."""
+    """Writes the traceback of a failed trial to `error.txt` in its folder."""
     text = without_secrets("".join(traceback.format_exception(error)))
     write_whole(folder / "error.txt", text.encode("utf-8", "replace"))
 
 
 def _why_pruned(error: Exception) -> str:
-    """Why the user's code has pruned the trial. Raises `error` if the code has not."""
+    """Why the user's code pruned the trial. Raises `error` again if it did not."""
     pruned = error if isinstance(error, optuna.TrialPruned) else error.__cause__
     if not isinstance(pruned, optuna.TrialPruned):
         raise error
@@ -107,7 +117,7 @@ def _why_pruned(error: Exception) -> str:
 
 
 def _experiment(search: SearchPlan, study: Study, claim: Claim) -> Experiment:
-    """The first trial is the experiment as written, whatever the space is."""
+    """The trial's experiment. Trial 0 is the experiment as written, also if it is not in the space."""
     if claim.index == 0:
         search.space.written(claim.trial, search.distributions)
         return search.experiment
@@ -120,7 +130,7 @@ def _experiment(search: SearchPlan, study: Study, claim: Claim) -> Experiment:
 
 
 def _folder(search: SearchPlan, plan: Plan, claim: Claim) -> RunFolder:
-    """The trial's run folder. If the trial was interrupted on this machine, its finished folds are kept."""
+    """The trial's run folder. If the trial was interrupted on this machine, it keeps the finished folds."""
     path = search.folder.trial(claim.index)
     assert search.folder.record.id is not None
     study = TrialOf(search.folder.record.name, search.folder.record.id, claim.index)
@@ -141,7 +151,7 @@ def _folder(search: SearchPlan, plan: Plan, claim: Claim) -> RunFolder:
 
 
 def _own_file(search: SearchPlan, experiment: Experiment, claim: Claim) -> bytes:
-    """The text of an experiment file that defines the trial's experiment; the search's file if it cannot be written."""
+    """The text of an experiment file for the trial's experiment; the search's file if that cannot be written."""
     if claim.index == 0:
         return search.file.code
     parameters = {**search.space.held, **claim.trial.params}

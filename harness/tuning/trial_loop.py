@@ -1,4 +1,4 @@
-"""The loop of one process: take a trial, train it, say how it went, until there is none left or a reason to stop."""
+"""The loop of one process: takes a trial, trains it and prints its result, until no trial or no time is left."""
 
 from __future__ import annotations
 
@@ -21,28 +21,32 @@ from harness.util.console import print_line
 from harness.util.heartbeat import heartbeat
 from harness.util.signals import interrupt_noted
 
-MOST_FAILURES = 5  # in a row: what they have in common is not their settings
-NOT_THE_TRIAL = (StorageError, DataError, RemoteError)  # what fails for every trial
+MOST_FAILURES = 5  # in a row: then the settings are probably not the cause
+NOT_THE_TRIAL = (StorageError, DataError, RemoteError)  # errors that every trial would have
 
 
 def run_trials(search: SearchPlan, study: Study, deadline: Deadline, progress: Progress) -> None:
-    """Works on the study until there is no trial left to take, or no time.
+    """Runs trials of the study until no trial or no time is left.
 
-    The first Ctrl-C ends it after the fold and raises Paused; the second ends it at once. Raises TrainingError after
-    five failures in a row, and errors that every trial would meet; the unfinished trial then goes back to the queue.
+    After an interruption or an error, the unfinished trial returns to the queue.
+
+    Raises:
+        Paused: Ctrl-C was pressed, and the fold has ended. A second Ctrl-C ends the process at once.
+        TrainingError: Five trials in a row have failed.
+        HarnessError: An error that every trial would have.
     """
     began = datetime.now().timestamp()
     written = search.space.fitting(search.distributions)
-    with interrupt_noted(lambda: _say_when(progress)) as stops, _modules_set_aside():
+    with interrupt_noted(lambda: _print_stopping(progress)) as stops, _faster_garbage_collection():
         while True:
             _require_some_success(study, began)
             if stops():
                 raise Paused
             if _is_stopped(study, began):
-                print_line("search_space has stopped the search; the same command goes on")
+                print_line("search_space has stopped the search; the same command continues it")
                 return
             if deadline.passed(study.trials()):
-                print_line("no time for another trial; the same command goes on")
+                print_line("no time for another trial; the same command continues the search")
                 return
             claim = study.claim(search.total, written)
             if claim is None:
@@ -69,12 +73,12 @@ def _run_claimed(search: SearchPlan, study: Study, claim: Claim, progress: Progr
             study.release(claim.record, error.what)
         raise
     except LostError as error:
-        print_line(f"warning: {error.what}, and another process has it now")
+        print_line(f"warning: {error.what}: {error.why}")
         return
-    except (Exception, SystemExit) as error:  # a callback that ends the program ends its trial alone
+    except (Exception, SystemExit) as error:  # a callback that calls sys.exit ends only its trial
         study.fail(claim.record, _reason(error))
         keep_error(search.folder.trial(claim.index), error)
-    except BaseException as error:  # of a kind that somebody has made to end programs
+    except BaseException as error:  # a user's own exception that ends the program
         study.release(claim.record, f"ended by {type(error).__name__}")
         raise
     _clear_memory()
@@ -91,7 +95,7 @@ def _run_claimed(search: SearchPlan, study: Study, claim: Claim, progress: Progr
 
 
 def _require_some_success(study: Study, since: float) -> None:
-    """Raises TrainingError where the last five trials that ended since then have all failed."""
+    """Raises TrainingError if at least five trials have ended since then, and the last five have failed."""
     ended = [
         trial
         for trial in study.trials()
@@ -104,18 +108,18 @@ def _require_some_success(study: Study, since: float) -> None:
         raise TrainingError(
             f"{MOST_FAILURES} trials in a row have failed",
             str(last[-1].attributes.get("reason")),
-            "mend that; then the same command goes on with the next trial",
+            "correct that, then the same command continues with the next trial",
         )
 
 
 def _is_stopped(study: Study, since: float) -> bool:
-    """Whether the search space of a trial that began since then has called `trial.study.stop()`."""
+    """Whether a search space has called `trial.study.stop()` in a trial that started since then."""
     starts = [trial.optuna_trial.datetime_start for trial in study.trials() if STOP in trial.attributes]
     return any(start is not None and start.timestamp() >= since for start in starts)
 
 
 def _reason(error: BaseException) -> str:
-    """The error in one line, with file and line unless it is a HarnessError."""
+    """The error in one line, with file and line number unless it is a HarnessError."""
     if isinstance(error, HarnessError):
         return f"{error.what}: {error.why}"
     trace = error.__traceback__
@@ -126,10 +130,8 @@ def _reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _modules_set_aside() -> Iterator[None]:
-    """Within, a collection of garbage does not look through what is there already, modules above all: that takes 0.1 s,
-    a tenth of a frozen trial.
-    """
+def _faster_garbage_collection() -> Iterator[None]:
+    """In this block, garbage collection skips existing objects, mostly modules. Checking them takes 0.1 s each time."""
     gc.freeze()
     try:
         yield
@@ -138,12 +140,12 @@ def _modules_set_aside() -> Iterator[None]:
 
 
 def _clear_memory() -> None:
-    """What a trial leaves in circles of references, and on the GPU: the next one may need all of it."""
+    """Frees a trial's objects in reference cycles and on the GPU: the next trial may need all memory."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
-def _say_when(progress: Progress) -> None:
+def _print_stopping(progress: Progress) -> None:
     if not progress.is_quiet:
-        print_line("stopping after this fold (Ctrl-C again: now)")
+        print_line("stopping after this fold (Ctrl-C again: stop now)")

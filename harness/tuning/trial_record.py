@@ -1,4 +1,4 @@
-"""What a study's storage holds of each trial, so that any machine can go on with it, compare, and report."""
+"""Reads and writes the trials in a study's storage, so that any machine can continue, compare and report them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class FoldScores:
     """One fold of a trial, in the order of the fold's validation images."""
 
     fold: int
-    value: float  # of the metric that is searched for
-    right: NDArray[np.bool_]  # (n,)
-    losses: NDArray[np.float64] | None  # (n,) cross-entropy, if that is what is searched for
+    value: float  # of the metric that ranks trials
+    right: NDArray[np.bool_]  # (n,) whether each image is right
+    losses: NDArray[np.float64] | None  # (n,) cross-entropy, if that ranks trials
     curve: tuple[float, ...]  # validation accuracy by epoch
-    seconds: float  # all that it took
-    loop_seconds: float  # of that, training and validation: without what is done once and shared
+    seconds: float  # of the whole fold
+    loop_seconds: float  # of training and validation, without work that is done once for all trials
     checkpoint: str
 
     @property
@@ -44,7 +44,7 @@ class FoldScores:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """(n,) more is better. The mean of losses, which are stored to 4 %, is that of the fold exactly."""
+        """(n,) more is better. Losses are stored to 4 %, so they are scaled to the fold's exact mean."""
         if self.losses is None:
             return self.right.astype(np.float64)
         mean = float(self.losses.mean())
@@ -52,7 +52,7 @@ class FoldScores:
 
     @classmethod
     def of(cls, result: FoldResult, metric: str, by_image: bool = True) -> FoldScores:
-        """Of a fold that has been trained; `by_image` is whether the metric is a mean over images."""
+        """Makes the scores of a trained fold. `by_image` is whether the metric is a mean over images."""
         return cls(
             fold=result.fold,
             value=result.history[result.epoch - 1][metric],
@@ -65,7 +65,7 @@ class FoldScores:
         )
 
     def to_plain(self) -> dict[str, Any]:
-        """As JSON can hold it, in 64 kB for 300,000 images: what a column of text in MySQL takes."""
+        """JSON values. 300,000 images take less than 64 kB, the limit of a text column in MySQL."""
         losses = None
         if self.losses is not None:
             steps = STEPS * (np.log2(np.maximum(self.losses, 2.0**SMALLEST)) - SMALLEST)
@@ -93,11 +93,11 @@ class FoldScores:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the storage has it. `index` counts from 0; a trial that began again keeps it, with a new number."""
+    """A trial in the storage. A trial that was started again has the same `index` (from 0) and a new `number`."""
 
     optuna_trial: FrozenTrial
     index: int
-    groups: Groups | None = None  # (N,) of the images of all folds, in their order; None if all are independent
+    groups: Groups | None = None  # (N,) group of each validation image, over all folds; None if all are independent
 
     @property
     def number(self) -> int:
@@ -109,24 +109,24 @@ class TrialRecord:
 
     @property
     def state(self) -> str:
-        """waiting, running, complete, pruned, failed; or "died" for one that another one replaces."""
+        """waiting, running, complete, pruned, failed; or "died" if another trial replaces it."""
         if "died" in self.attributes and self.optuna_trial.state == TrialState.FAIL:
             return "died"
         return {TrialState.FAIL: "failed"}.get(self.optuna_trial.state, self.optuna_trial.state.name.lower())
 
     @property
     def reason(self) -> str | None:
-        """Why it has failed, or was pruned."""
+        """Why it failed or was pruned."""
         return self.attributes.get("reason") or self.attributes.get("pruned")
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What it changed of the experiment."""
+        """The fields that it changed in the experiment, with their values."""
         return dict(self.attributes.get("changes", {}))
 
     @property
     def value(self) -> float:
-        """Of the metric that is searched for, pooled over the images of its folds."""
+        """The metric that ranks trials, pooled over the images of its folds."""
         return pooled(self.folds)
 
     @property
@@ -135,12 +135,12 @@ class TrialRecord:
 
     @property
     def _groups(self) -> Groups | None:
-        """(n,) of the images of the folds that it has."""
+        """(n,) group of each image in the folds that it has."""
         return None if self.groups is None else self.groups[: sum(fold.n for fold in self.folds)]
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(N,) over all its folds."""
+        """(N,) whether each image of its folds is right."""
         return np.concatenate([fold.right for fold in self.folds])
 
     @cached_property
@@ -150,12 +150,12 @@ class TrialRecord:
 
     @property
     def seconds(self) -> float:
-        """That its folds took."""
+        """The total time of its folds."""
         return sum(fold.seconds for fold in self.folds)
 
     @property
     def loop_seconds(self) -> float:
-        """Of training and validation alone."""
+        """The time of training and validation in its folds."""
         return loop_seconds(self.folds)
 
     @property
@@ -169,14 +169,15 @@ def pooled(folds: Sequence[FoldScores]) -> float:
 
 
 def loop_seconds(folds: Sequence[FoldScores]) -> float:
-    """That training and validation took, by the median of the folds: the very first also warms up the machine."""
+    """The time of training and validation: the folds' median times their number, because the first fold is slower."""
     return statistics.median(fold.loop_seconds for fold in folds) * len(folds) if folds else 0.0
 
 
 def trial_records(trials: Sequence[FrozenTrial], groups: Groups | None = None) -> list[TrialRecord]:
-    """Each trial with its index: one that replaces another has that one's index, all others count up.
+    """Returns each trial with its index. A trial that replaces another one has its index; the others are numbered.
 
-    Raises SchemaError where what is kept of one has another form: a storage may come from anywhere.
+    Raises:
+        SchemaError: A trial's content is not valid. It is checked because a storage may come from anyone.
     """
     known: dict[int, int] = {}
     originals = 0
@@ -184,7 +185,7 @@ def trial_records(trials: Sequence[FrozenTrial], groups: Groups | None = None) -
         _require_form(trial)
         instead_of = trial.user_attrs.get("instead_of")
         if instead_of is not None and instead_of not in known:
-            raise SchemaError(f"trial {trial.number} takes the place of {instead_of}, which is not there")
+            raise SchemaError(f"trial {trial.number} replaces trial {instead_of}, which does not exist")
         known[trial.number] = originals if instead_of is None else known[instead_of]
         originals += instead_of is None
     records = [TrialRecord(trial, known[trial.number], groups) for trial in trials]
@@ -193,7 +194,7 @@ def trial_records(trials: Sequence[FrozenTrial], groups: Groups | None = None) -
 
 
 def is_ours(trial: FrozenTrial) -> bool:
-    """Whether harness made a trial, or may still take it. Other programs may end trials in the same study."""
+    """Whether harness made a trial, or may still train it. Other programs may add ended trials to the study."""
     ours = any(name in TrialAttributes.__annotations__ or _is_fold(name) for name in trial.user_attrs)
     return ours or not trial.state.is_finished()
 
@@ -209,7 +210,7 @@ def _require_form(trial: FrozenTrial) -> None:
 
 
 def _require_same_folds(records: Sequence[TrialRecord]) -> None:
-    """Raises SchemaError where complete trials have not the same folds of as many images: nothing could be compared."""
+    """Raises SchemaError if complete trials do not have the same folds of the same size: they cannot be compared."""
     sizes: dict[int, int] | None = None
     for record in records:
         if record.state == "complete":
@@ -232,13 +233,13 @@ def _packed(values: NDArray[np.uint8]) -> str:
     return base64.b64encode(zlib.compress(values.tobytes(), 9)).decode()
 
 
-@lru_cache(maxsize=1024)  # each look at a study checks all its folds
+@lru_cache(maxsize=1024)  # each read of a study checks all its folds
 def _unpacked(text: str, size: int) -> NDArray[np.uint8]:
-    """(size,) the bytes. Raises SchemaError where there are more or fewer: a few may stand for gigabytes."""
+    """(size,) bytes. Raises SchemaError for another size: a short text may unpack to gigabytes."""
     try:
         content = zlib.decompressobj().decompress(base64.b64decode(text), size + 1)
     except (ValueError, zlib.error) as error:
-        raise SchemaError(f"what is kept of a fold cannot be unpacked: {error}") from error
+        raise SchemaError(f"the scores of a fold cannot be unpacked: {error}") from error
     if len(content) != size:
-        raise SchemaError("what is kept of a fold is not of as many images as it says")
+        raise SchemaError("the scores of a fold are not as many as its images")
     return np.frombuffer(content, np.uint8)

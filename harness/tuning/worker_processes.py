@@ -1,4 +1,4 @@
-"""Several processes on one machine, each working on the study as if it were alone."""
+"""Starts several processes on one machine. Each works on the study as a single process does."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from harness.util.processes import kill_tree
 from harness.util.signals import at_once, interrupt_noted
 
 POLL_SECONDS = 0.5
-PATIENCE_SECONDS = 3.0  # for workers that were told to stop at once: all must have ended when this process has to
-MOST_DEATHS = 3  # of processes at one trial, before it is the trial that is to blame
+PATIENCE_SECONDS = 3.0  # until workers that must stop at once are killed, because this process must end as well
+MOST_DEATHS = 3  # of processes at one trial, before the trial counts as the cause
 NO_TRIAL = -1  # the index of a worker without a trial
 STOPPED = (129, 130, 143)  # exit codes of a worker that a signal has stopped
 
 
 @dataclass
 class WorkerProcess:
-    """One process. Its standard input is a pipe from here, so that it notices when this process is gone."""
+    """One process. Its standard input is a pipe from this process, so that it notices when this one has ended."""
 
     process: subprocess.Popen[bytes]
 
@@ -47,10 +47,14 @@ class WorkerProcess:
 
 
 def supervise(study: Study, command: Sequence[str], count: int, storage: str, progress: Progress) -> None:
-    """Keeps `count` processes of `command` at work until none has anything left to do.
+    """Runs `count` processes of `command` until no trial is left.
 
-    Ctrl-C once lets each end its fold, and raises Paused; twice ends them at once. Raises HarnessError where one fails
-    with an error that has a name; one that just dies is replaced, and after three deaths at one trial that has failed.
+    A worker that is killed is replaced. After three deaths at one trial, the trial counts as failed. A second Ctrl-C
+    ends all workers at once.
+
+    Raises:
+        Paused: Ctrl-C was pressed, and each worker has ended its fold.
+        HarnessError: A worker has ended with an error.
     """
     deaths: Counter[int] = Counter()
     workers = [_start(command, number, count, storage) for number in range(count)]
@@ -70,18 +74,20 @@ def supervise(study: Study, command: Sequence[str], count: int, storage: str, pr
         _stop(workers)
         study.reap()
     if any(worker.code in STOPPED for worker in workers):
-        raise HarnessError("a worker was stopped, and not from here", "by a signal", "the same command goes on")
+        raise HarnessError(
+            "a worker was stopped", "another program sent it a signal", "the same command continues the search"
+        )
     for worker in workers:
         if worker.code != 0:
             raise HarnessError(
                 "a worker has ended with an error",
-                f"its exit code is {worker.code}; what it said is above",
-                "mend that; then the same command goes on",
+                f"its exit code is {worker.code}; its error is above",
+                "correct that, then the same command continues the search",
             )
 
 
 def end_with_parent() -> None:
-    """For a worker: ends this process, as SIGTERM does, when the one that started it is gone."""
+    """For a worker: ends this process, as SIGTERM does, when the process that started it has ended."""
 
     def wait() -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -97,15 +103,14 @@ def threads_per_worker(count: int) -> int:
 
 
 def _start(command: Sequence[str], number: int, count: int, storage: str) -> WorkerProcess:
-    """A GPU of its own where there are several, a fair part of the cores where there is none."""
-    environment = {**os.environ, "HARNESS_STORAGE": storage}  # in no list of processes, whatever password is in it
+    """Starts a worker, with a separate GPU if there are several, and an equal part of the cores."""
+    environment = {**os.environ, "HARNESS_STORAGE": storage}  # not an argument: the list of processes shows those
     environment[WORKER] = str(number + 1)
     gpus = torch.cuda.device_count()
     if gpus > 1:
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-        environment["CUDA_VISIBLE_DEVICES"] = (seen.split(",") if seen else [str(i) for i in range(gpus)])[
-            number % gpus
-        ]
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = visible.split(",") if visible else [str(i) for i in range(gpus)]
+        environment["CUDA_VISIBLE_DEVICES"] = names[number % gpus]
     threads = threads_per_worker(count)
     environment.setdefault("OMP_NUM_THREADS", str(threads))
     environment.setdefault("MKL_NUM_THREADS", str(threads))
@@ -119,22 +124,22 @@ def _start(command: Sequence[str], number: int, count: int, storage: str) -> Wor
 
 
 def _record_death(study: Study, worker: WorkerProcess, deaths: Counter[int]) -> None:
-    """A worker was killed: by the system, say, for want of memory."""
+    """Records that a worker was killed, for example by the system because the memory was full."""
     dead = study.reap(blame=lambda index: deaths[index] + 1 >= MOST_DEATHS)
     for index in [trial.index for trial in dead] or [NO_TRIAL]:
         deaths[index] += 1
     if deaths[NO_TRIAL] >= MOST_DEATHS:
         raise HarnessError(
             f"{MOST_DEATHS} workers were killed before they had a trial",
-            f"the last one by signal {-(worker.code or 0)}; where the system has no memory left, it kills",
+            f"the last one by signal {-(worker.code or 0)}; the system kills processes if its memory is full",
             "fewer --workers",
         )
     which = ", ".join(f"trial {trial.index}" for trial in dead) or "no trial"
-    print_line(f"warning: a worker was killed by signal {-(worker.code or 0)} at {which}; another one takes its place")
+    print_line(f"warning: a worker was killed by signal {-(worker.code or 0)} at {which}; another one replaces it")
 
 
 def _stop(workers: Sequence[WorkerProcess]) -> None:
-    """Ends those that are still there."""
+    """Ends the workers that are still running."""
     for worker in workers:
         if worker.code is None:
             worker.send(signal.SIGTERM)
@@ -150,14 +155,14 @@ def _stop(workers: Sequence[WorkerProcess]) -> None:
 
 
 def _kill(workers: Sequence[WorkerProcess]) -> None:
-    """Ends those that are still there, with their loader processes, and waits for none."""
+    """Kills the workers that are still running, with their loader processes, and does not wait."""
     for worker in workers:
         if worker.code is None:
             kill_tree(worker.process.pid)
 
 
 def _pass_on(workers: Sequence[WorkerProcess]) -> None:
-    """Sends Ctrl-C to all workers: the terminal sends it to none of them."""
+    """Sends Ctrl-C to all workers, because the terminal does not send it to them."""
     for worker in workers:
         worker.send(signal.SIGINT)
-    print_line("stopping after the folds that are in work (Ctrl-C again: now)")
+    print_line("stopping after the running folds (Ctrl-C again: stop now)")

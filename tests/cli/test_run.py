@@ -22,9 +22,7 @@ def only_run(project: Path, name: str = "tiny") -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def test_run_prints_plan_result_and_next_commands(
-    call: Call, project: Path, rendered: None
-) -> None:
+def test_run_prints_plan_result_and_next_commands(call: Call, project: Path, rendered: None) -> None:
     outcome = call("run", "tiny")
     assert outcome.code == 0
     assert "warning" not in outcome.err

@@ -137,13 +137,13 @@ def test_search_writes_each_trial_to_tensorboard_once(studied: Tracked) -> None:
 def test_search_of_a_complete_study_trains_nothing(call: Call, project: Path) -> None:
     first = call("search", "tiny", *SMALL)
     assert first.code == 0
-    assert "search tiny: study tiny of 4 trials, the best by valid accuracy" in first.err
+    assert "search tiny: study tiny, 4 trials, ranked by valid accuracy" in first.err
     assert "  4 of 4: trial 3 " in first.err
     assert "a trial with nothing frozen takes about" in first.err
     before = trials(project)
     again = call("search", "tiny", *SMALL)
     assert again.code == 0
-    assert "of which 4 are done" in again.err
+    assert "4 trials (4 done)" in again.err
     assert ": trial " not in again.err
     assert trials(project) == before
     longer = call("search", "tiny", "--trials", "5", "-s", "epochs=1")
@@ -342,7 +342,7 @@ def test_search_workers_share_a_study_and_stop_at_ctrl_c(project: Path, scenery:
         finally:
             process.kill()
     assert process.returncode == 130
-    assert "stopping after the folds that are in work" in err
+    assert "stopping after the running folds" in err
     assert "try: harness search tiny" in err
     states = [trial.state for trial in Study(str(journal), "tiny", ["maximize"], 0).trials()]
     assert "running" not in states
@@ -397,4 +397,4 @@ def test_search_keeps_copies_in_one_fold_and_counts_groups(call: Call, project: 
     accuracy = run.predictions().accuracy
     assert (accuracy.groups, list(accuracy.interval)) == (33, [result["best"]["low"], result["best"]["high"]])
     other = call("search", "tiny", *options, "-s", "groups=(\\d+)\\.jpg")
-    assert (other.code, "was begun otherwise" in other.err) == (2, True)
+    assert (other.code, "was started with other settings" in other.err) == (2, True)

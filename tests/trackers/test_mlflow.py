@@ -317,7 +317,7 @@ def test_finish_sends_the_rest_if_the_checkpoint_is_missing(tracked: Tracked, st
     MLflow(folder).finish()
     parent, _ = runs(connect(tracking_uri()))
     assert parent.info.status == "FINISHED"
-    assert "is not there" in parent.data.tags["harness.model"]
+    assert "does not exist" in parent.data.tags["harness.model"]
 
 
 def test_finish_sends_the_checkpoint_of_a_model_that_cannot_be_exported(

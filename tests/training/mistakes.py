@@ -417,7 +417,7 @@ SPACES = [
     space("an unknown field", "{'rate': trial.suggest_float('rate', 0, 1)}", "no field 'rate'"),
     space("a wrong value", "{'lr': -trial.suggest_float('lr', 0.1, 1)}", "lr = -"),
     space("a shared field", "{'folds': trial.suggest_int('folds', 2, 3)}", "folds"),
-    space("a space that asks for nothing", "{}", "nothing"),
+    space("a space that asks for nothing", "{}", "it calls no trial.suggest"),
     Mistake(
         "space arity", "def search_space():  # here\n    pass", "", ("search_space", "TypeError"), command="search"
     ),

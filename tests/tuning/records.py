@@ -1,4 +1,4 @@
-"""Records of trials whose scores are given, without any training."""
+"""Makes records of trials with given scores, without training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def trial(
     parameters: Mapping[str, Any] | None = None,
     distributions: Mapping[str, BaseDistribution] | None = None,
 ) -> FrozenTrial:
-    """A trial; `folds` has for each of its folds which images are right, or their losses."""
+    """A trial. `folds` has, for each fold, which images are right or their losses."""
     attributes: dict[str, Any] = {"trial": number, "changes": dict(parameters or {})}
     attributes |= {"pruned": "after fold 1"} if pruned else {}
     for place, values in enumerate(folds, start=1):
@@ -44,6 +44,6 @@ def trial(
 
 
 def records(trials: Sequence[FrozenTrial], groups: Groups | None = None) -> list[TrialRecord]:
-    """The trials as a study gives them: complete ones first, the best first."""
+    """The trials in a study's order: complete ones first, best first."""
     made = trial_records(trials, groups)
     return sorted(made, key=lambda each: (each.state == "pruned", -each.value, each.index))

@@ -18,7 +18,7 @@ def drawn(function: Any, **fields: Any) -> dict[str, Any]:
 
 
 def without_duplicates(trial: Any) -> dict[str, Any]:
-    """As Optuna's FAQ advises, which optuna#4741 asked for."""
+    """As in Optuna's FAQ; requested in optuna#4741."""
     size = trial.suggest_categorical("batch_size", [8, 16])
     for other in trial.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
         if other.params == trial.params:
@@ -26,7 +26,7 @@ def without_duplicates(trial: Any) -> dict[str, Any]:
     return {"batch_size": size}
 
 
-def test_asked_trial_has_what_optunas_has() -> None:
+def test_asked_trial_has_the_attributes_of_optunas_trial() -> None:
     def space(trial: Any) -> dict[str, Any]:
         lr = trial.suggest_loguniform("lr", np.float32(1e-4), np.float64(1e-1))
         epochs = trial.suggest_int("epochs", np.int64(2), high=8, step=np.int64(2))
@@ -43,7 +43,7 @@ def test_asked_trial_has_what_optunas_has() -> None:
     assert [*drawn(space)] == ["lr", "epochs", "rate", "other"]
 
 
-def test_draw_goes_on_if_the_space_prunes() -> None:
+def test_draw_continues_if_the_space_prunes() -> None:
     def often(trial: Any) -> dict[str, Any]:
         if trial.suggest_int("epochs", 1, 9) > 2:
             raise optuna.TrialPruned
@@ -62,7 +62,7 @@ def test_draw_goes_on_if_the_space_prunes() -> None:
 
 
 @pytest.mark.parametrize("key", ["kind", "owner", "changes", "fold1"])
-def test_set_user_attr_leaves_harness_its_names(key: str) -> None:
+def test_set_user_attr_refuses_names_that_harness_uses(key: str) -> None:
     def space(trial: Any) -> dict[str, Any]:
         trial.set_user_attr(key, 1)
         return {"lr": trial.suggest_float("lr", 0.1, 1)}
@@ -74,17 +74,17 @@ def test_set_user_attr_leaves_harness_its_names(key: str) -> None:
 
 def test_set_user_attr_refuses_what_json_cannot_hold() -> None:
     trial = AskedTrial(optuna.create_study().ask(), {})
-    with pytest.raises(ExperimentError, match="cannot be kept"):
+    with pytest.raises(ExperimentError, match="cannot be stored"):
         trial.set_user_attr("model", object())
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "a\0b", "\ud800", "x" * 513, 7])
-def test_a_parameter_needs_a_name_that_every_storage_keeps(name: Any) -> None:
+def test_suggest_refuses_names_that_a_storage_cannot_keep(name: Any) -> None:
     with pytest.raises(ExperimentError, match="a parameter cannot be named"):
         drawn(lambda trial: {"lr": trial.suggest_float(name, 0.1, 1)})
 
 
-def test_choices_that_change_are_refused_with_a_name_for_each_list() -> None:
+def test_suggest_categorical_refuses_choices_that_change() -> None:
     """Reported as optuna#2564."""
     with pytest.raises(ExperimentError, match="change from trial to trial") as caught:
         drawn(lambda trial: {"lr": trial.suggest_categorical("lr", [0.1, 0.2, 0.1 * (trial.number + 1)][:3])})
@@ -99,15 +99,15 @@ def test_choices_that_change_are_refused_with_a_name_for_each_list() -> None:
         (lambda trial: trial.suggest_float("lr", 0, float("inf")), "not finite"),
         (lambda trial: trial.suggest_float("lr", 0, float("nan")), "not finite"),
         (lambda trial: trial.suggest_float("lr", "0.1", 1), "must be real number"),
-        (lambda trial: trial.suggest_int("epochs", 1.5, 4), "1.5 is no whole number"),
+        (lambda trial: trial.suggest_int("epochs", 1.5, 4), "1.5 is not a whole number"),
         (lambda trial: trial.suggest_int("epochs", 1, 10**400), "too large"),
         (lambda trial: trial.suggest_int("epochs", 1, 9, step=2, log=True), "only accept step is 1"),
-        (lambda trial: trial.suggest_categorical("epochs", [1, 10**400]), "does not come back equal"),
+        (lambda trial: trial.suggest_categorical("epochs", [1, 10**400]), "it would return a changed"),
         (lambda trial: trial.suggest_categorical("lr", []), "one or more"),
         (lambda trial: {1: trial.suggest_float("lr", 0.1, 1)}, "it must return a dict of fields"),
     ],
 )
-def test_what_optuna_refuses_is_said_before_the_first_trial(function: Any, words: str) -> None:
+def test_draw_refuses_what_optuna_refuses(function: Any, words: str) -> None:
     with pytest.raises(ExperimentError) as caught:
         drawn(function)
     assert words in str(caught.value)
@@ -118,23 +118,26 @@ def test_what_optuna_refuses_is_said_before_the_first_trial(function: Any, words
     [
         (lambda trial: trial.suggest_float("lr", 0.1, 1) + trial.suggest_float("lr", 2, 3), "asks for 'lr' twice"),
         (lambda trial: trial.suggest_float("lr", 1, 2) + trial.suggest_int("lr", 1, 2), "asks for 'lr' twice"),
-        (lambda trial: (trial.suggest_int if trial.number else trial.suggest_float)("lr", 1, 2), "of another kind"),
+        (
+            lambda trial: (trial.suggest_int if trial.number else trial.suggest_float)("lr", 1, 2),
+            "has another type than",
+        ),
         (lambda trial: trial.report(0.5, 1), "trial.report cannot be used"),
         (lambda trial: trial.set_constraint("size", 1.0), "if the constraint is not met"),
     ],
 )
-def test_what_optuna_ignores_is_refused(function: Any, words: str) -> None:
-    """Of two ranges with one name Optuna takes the first: optuna#797."""
+def test_suggest_refuses_two_ranges_with_one_name(function: Any, words: str) -> None:
+    """Optuna ignores the second of two ranges with the same name: optuna#797."""
     with pytest.raises(ExperimentError) as caught:
         drawn(lambda trial: {"lr": function(trial)})
     assert words in str(caught.value)
 
 
-def test_the_same_range_may_be_asked_for_twice() -> None:
+def test_suggest_accepts_the_same_range_twice() -> None:
     assert [*drawn(lambda trial: {"lr": max(trial.suggest_float("lr", 0.1, 1) for _ in range(2))})] == ["lr"]
 
 
-def test_params_has_what_is_held_and_compares_as_optunas() -> None:
+def test_params_has_fixed_values_and_compares_like_optunas() -> None:
     def space(trial: Any) -> dict[str, Any]:
         trial.suggest_float("lr", 0.1, 1)
         trial.suggest_categorical("batch_size", [8, 16])
@@ -154,7 +157,7 @@ def test_asked_trial_can_be_copied() -> None:
     assert copy.copy(trial).suggest_float("lr", 0.1, 1) == 0.5
 
 
-def test_study_stop_is_kept_with_the_trial() -> None:
+def test_study_stop_is_stored_with_the_trial() -> None:
     trial = AskedTrial(optuna.create_study().ask(), {})
     assert trial.user_attrs == {}
     trial.study.stop()
@@ -162,17 +165,17 @@ def test_study_stop_is_kept_with_the_trial() -> None:
 
 
 def test_fixed_trial_has_a_study() -> None:
-    """Optuna's own has none: optuna#4543."""
+    """Optuna's fixed trial has no study: optuna#4543."""
     assert without_duplicates(fixed_trial({"batch_size": 16}, 3)) == {"batch_size": 16}
     assert fixed_trial({}, 3).number == 3
     assert fixed_trial({"epochs": 2}).suggest_categorical("epochs", (np.int64(size) for size in (1, 2))) == 2
     assert fixed_trial({}).relative_params == {}
 
 
-def test_changes_raises_what_is_no_fault_of_the_space() -> None:
+def test_changes_raises_errors_of_the_storage_unchanged() -> None:
     study = optuna.create_study()
     trial = study.ask()
-    study.tell(trial, state=optuna.trial.TrialState.FAIL)  # as another process does that takes this one for dead
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)  # as another process does if it considers this one dead
     space = Space(Experiment(), lambda trial: {"lr": trial.suggest_float("lr", 0.1, 1)})
     with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
         space.changes(trial)

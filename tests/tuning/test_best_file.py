@@ -33,7 +33,7 @@ if __name__ == "__main__":
 '''
 
 
-def test_the_best_is_the_file_with_what_differs(tmp_path: Path) -> None:
+def test_best_file_is_the_experiment_file_with_the_changes(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(WRITTEN)
     file = ExperimentFile.run(path)
@@ -42,7 +42,7 @@ def test_the_best_is_the_file_with_what_differs(tmp_path: Path) -> None:
     best = written.replace(lr=0.1 + 0.2, augment=own.other, freeze="blocks.block2", views=None, callbacks=[])
     (tmp_path / "best.py").write_text(best_file(file, best, "the best: 98.0 %", {}))
     again = load(tmp_path / "best.py")
-    assert again.name == "own"  # and not "best"
+    assert again.name == "own"  # not "best"
     same = {name: value for name, value in vars(again).items() if name not in ("_origins", "augment")}
     assert same == {name: vars(best)[name] for name in same}
     assert callable(again.augment)
@@ -53,7 +53,7 @@ def test_the_best_is_the_file_with_what_differs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["from harness import Experiment\nexperiment = Experiment()", WRITTEN])
-def test_a_function_of_a_library_is_imported(tmp_path: Path, source: str) -> None:
+def test_best_file_imports_a_function_of_a_library(tmp_path: Path, source: str) -> None:
     path = tmp_path / "own.py"
     path.write_text(source)
     file = ExperimentFile.run(path)
@@ -71,7 +71,7 @@ def search_space(trial):
 """
 
 
-def test_what_has_no_name_is_asked_of_the_space_for_the_trials_parameters(tmp_path: Path) -> None:
+def test_best_file_calls_the_space_for_a_value_without_a_name(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(
         "import functools\nimport torch.nn.functional as F\n"
@@ -90,7 +90,7 @@ def test_what_has_no_name_is_asked_of_the_space_for_the_trials_parameters(tmp_pa
         best_file(file, best, "the best", {"rate": 0.25})
 
 
-def test_the_main_of_a_docstring_is_no_main(tmp_path: Path) -> None:
+def test_best_file_ignores_a_main_block_in_a_docstring(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(WRITTEN.replace("of its own.", "of its own.\n\nif __name__ == '__main__': it runs\n"))
     file = ExperimentFile.run(path)
@@ -110,7 +110,7 @@ def search_space(trial):
 """
 
 
-def test_best_file_lets_the_space_ask_for_the_study(tmp_path: Path) -> None:
+def test_best_file_gives_the_space_a_study(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(
         "import functools\nimport torch.nn.functional as F\n"
@@ -124,7 +124,7 @@ def test_best_file_lets_the_space_ask_for_the_study(tmp_path: Path) -> None:
     assert again.keywords == {"label_smoothing": 0.25}
 
 
-def test_what_lies_beside_the_experiment_is_found_from_elsewhere(tmp_path: Path) -> None:
+def test_best_file_imports_modules_beside_the_experiment(tmp_path: Path) -> None:
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/own_helpers_of_a_test.py").write_text("RATE = 0.25\n")
     path = tmp_path / "experiments/own.py"
@@ -189,7 +189,7 @@ def make(trial, low):
         "from spaces_of_a_test import search_space\n",
     ],
 )
-def test_best_file_asks_whatever_is_called_search_space(code: str, tmp_path: Path) -> None:
+def test_best_file_calls_any_kind_of_search_space(code: str, tmp_path: Path) -> None:
     (tmp_path / "spaces_of_a_test.py").write_text(f"{MAKE}\ndef search_space(trial):\n    return make(trial, 0.0)\n")
     path = tmp_path / "own.py"
     path.write_text(f"{WRITTEN}\n{code}")  # after the `if __name__ == "__main__":`
@@ -203,8 +203,8 @@ def test_best_file_asks_whatever_is_called_search_space(code: str, tmp_path: Pat
     assert text.index("fixed_trial") < text.index("__main__")
 
 
-def test_best_file_counts_lines_as_python_does(tmp_path: Path) -> None:
-    """Neither a form feed nor a line separator in a text begins a line."""
+def test_best_file_splits_lines_like_python(tmp_path: Path) -> None:
+    """A form feed or a line separator in a string does not start a new line."""
     path = tmp_path / "own.py"
     future = "from __future__ import annotations\n\x0c\nTEXT = 'a\u2028b\x1cc'\n"
     path.write_text(WRITTEN.replace("\n\nfrom", f"\n\n{future}\nfrom", 1), encoding="utf-8")

@@ -24,7 +24,7 @@ class Depth(enum.IntEnum):
 
 
 class Odd:
-    """A value that cannot be compared, nor shown."""
+    """A value that can be neither compared nor printed."""
 
     def __eq__(self, other: object) -> bool:
         raise TypeError("no")
@@ -54,7 +54,7 @@ def refused(choices: Any) -> ExperimentError:
         [0, 0.0, 1],
     ],
 )
-def test_kept_choices_names_code_that_works_instead(choices: list[Any]) -> None:
+def test_kept_choices_shows_code_that_works(choices: list[Any]) -> None:
     """Reported as optuna#2341, #4893 (tuples become lists), #1827 (functions), #3291 (enums) and #6662 (NaN)."""
     code = refused(choices).fix
     assignment, _, expression = code.partition("; ")
@@ -67,9 +67,9 @@ def test_kept_choices_names_code_that_works_instead(choices: list[Any]) -> None:
     assert kept_choices("widths", list(names["options"]), "") == list(names["options"])
 
 
-def test_kept_choices_refuses_what_is_no_list() -> None:
+def test_kept_choices_refuses_choices_that_are_not_a_list() -> None:
     assert refused("resnet18").fix == "trial.suggest_categorical('widths', ['resnet18'])"
-    assert "no list" in refused(5).what
+    assert "are not a list" in refused(5).what
     assert "another order" in refused({"b", "a"}).why
     assert refused({"b", "a"}).fix.endswith("['a', 'b'])")
     assert "contain <Odd>" in refused([Odd()]).what
@@ -77,7 +77,7 @@ def test_kept_choices_refuses_what_is_no_list() -> None:
         assert "contain" in refused([huge]).what
 
 
-def test_kept_choices_takes_whatever_gives_plain_values() -> None:
+def test_kept_choices_accepts_any_iterable_of_plain_values() -> None:
     values = [None, True, 2, 0.5, float("inf"), "größe"]
     assert kept_choices("x", values, "") == values
     assert kept_choices("x", (value for value in (16, 32)), "") == [16, 32]
@@ -88,7 +88,7 @@ def test_kept_choices_takes_whatever_gives_plain_values() -> None:
     assert json.loads(json.dumps(kept_choices("x", np.array([4, 8]), ""))) == [4, 8]
 
 
-def test_plain_changes_numbers_of_numpy_alone() -> None:
+def test_plain_changes_only_numbers_of_numpy() -> None:
     assert [type(value) for value in plain((np.int64(3), [np.float64(2)]))] == [int, list]
     assert plain(torch.relu) is torch.relu
     assert (literal(float("-inf")), literal(0.5), literal("a")) == ("float('-inf')", "0.5", "'a'")

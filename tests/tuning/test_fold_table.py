@@ -12,18 +12,18 @@ from tests.tuning.records import records, trial
 
 
 def right(counts: list[int], size: int = 100) -> list[NDArray[np.bool_]]:
-    """Folds of `size` images, with these numbers of right ones."""
+    """Folds of `size` images, with these numbers of right images."""
     return [np.arange(size) < count for count in counts]
 
 
 def table(*scores: list[int], pruned: int = 0) -> FoldTable:
-    """Trials by the number of right images in each fold; the last `pruned` ones were pruned."""
+    """A table of trials with these numbers of right images in each fold; the last `pruned` trials were pruned."""
     trials = [trial(i, right(counts), pruned=i >= len(scores) - pruned) for i, counts in enumerate(scores)]
     made = records(trials)
     return FoldTable.of(made[: len(made) - pruned], made[len(made) - pruned :], rising=True, by_image=True)
 
 
-def test_of_has_complete_trials_first_and_no_score_of_a_fold_that_was_not_trained() -> None:
+def test_fold_table_of_has_complete_trials_first_and_nan_for_missing_folds() -> None:
     seen = table([90, 91, 92], [95, 93, 94], [80], [96, 70], pruned=2)
     assert seen.scores[:2].tolist() == [[0.95, 0.93, 0.94], [0.90, 0.91, 0.92]]
     assert np.isnan(seen.scores[2:]).sum(1).tolist() in ([2, 1], [1, 2])
@@ -31,8 +31,8 @@ def test_of_has_complete_trials_first_and_no_score_of_a_fold_that_was_not_traine
     assert seen.unknown == ""
 
 
-def test_chances_of_identical_settings_call_none_different_although_mcnemar_does() -> None:
-    """Eleven trainings of the same settings: the seed moves a fold by one point."""
+def test_chances_of_identical_settings_are_not_significant() -> None:
+    """Eleven trials with the same settings. The seed changes a fold's accuracy by one point."""
     rng = np.random.default_rng(0)
     before = now = 0
     for _ in range(12):
@@ -50,23 +50,23 @@ def test_chances_of_identical_settings_call_none_different_although_mcnemar_does
     assert now <= 1
 
 
-def test_chances_of_a_trial_that_is_far_worse_are_small() -> None:
+def test_chances_of_a_much_worse_trial_are_small() -> None:
     seen = table([95, 96, 95], [94, 95, 96], [80, 82, 81])
-    first, alike, worse = seen.chances(seen.trials)
+    first, similar, worse = seen.chances(seen.trials)
     assert first == 1
-    assert alike is not None
+    assert similar is not None
     assert worse is not None
-    assert alike > 0.5
+    assert similar > 0.5
     assert worse < 0.01
 
 
 def test_chances_of_ties_are_1() -> None:
-    """optuna/optuna#5378, ray-project/ray#47358: of equal values the first trial is the best, and nothing says so."""
+    """optuna/optuna#5378, ray-project/ray#47358: the first of several equal trials is the best, without a message."""
     seen = table([95, 96, 95], [96, 95, 95], [95, 95, 96])
     assert seen.chances(seen.trials) == [1, 1, 1]
 
 
-def test_chances_count_pruned_trials_among_those_that_could_have_won() -> None:
+def test_chances_correct_for_pruned_trials_as_well() -> None:
     few = table([95, 96, 95], [93, 92, 93])
     many = table([95, 96, 95], [93, 92, 93], *[[80]] * 20, pruned=20)
     p, corrected = (seen.chances(seen.trials[:2])[1] for seen in (few, many))
@@ -84,7 +84,7 @@ def test_chances_count_pruned_trials_among_those_that_could_have_won() -> None:
         ([[95, 96, 95]], 0, ""),
     ],
 )
-def test_what_cannot_be_estimated_is_not_known(scores: list[list[int]], pruned: int, why: str) -> None:
+def test_unknown_explains_what_cannot_be_estimated(scores: list[list[int]], pruned: int, why: str) -> None:
     seen = table(*scores, pruned=pruned)
     complete = seen.trials[: len(scores) - pruned]
     assert seen.unknown == why
@@ -92,7 +92,7 @@ def test_what_cannot_be_estimated_is_not_known(scores: list[list[int]], pruned: 
     assert seen.expected(ACCURACY) is None
 
 
-def test_expected_has_the_interval_of_the_accuracy_and_no_luck() -> None:
+def test_expected_has_an_interval_and_is_corrected_for_luck() -> None:
     rng = np.random.default_rng(1)
     counts = 285 + np.rint(3 * rng.standard_normal((11, 3))).astype(int)
     made = records([trial(i, right(row.tolist(), 300)) for i, row in enumerate(counts)])
@@ -106,13 +106,13 @@ def test_expected_has_the_interval_of_the_accuracy_and_no_luck() -> None:
     assert expected.accuracy.n == 900
 
 
-def test_expected_is_what_the_best_settings_reach_if_they_are_trained_again() -> None:
-    """optuna/optuna#3247: the best trial had an F1 of 84 %, and its settings, trained again, one of 80 %."""
+def test_expected_is_what_the_best_settings_reach_when_trained_again() -> None:
+    """optuna/optuna#3247: the best trial had an F1 of 84 %; trained again, its settings had 80 %."""
     rng = np.random.default_rng(6)
     best, expected = [], []
     for _ in range(25):
         counts = 285 + np.rint(4 * rng.standard_normal((11, 3))).astype(int)
-        again = float(np.mean(285 + 4 * rng.standard_normal(100))) / 300  # of a hundred trainings
+        again = float(np.mean(285 + 4 * rng.standard_normal(100))) / 300  # the mean of a hundred trainings
         searched = records([trial(i, right(row.tolist(), 300)) for i, row in enumerate(counts)])
         found = FoldTable.of(searched, [], rising=True, by_image=True).expected(ACCURACY)
         assert found is not None

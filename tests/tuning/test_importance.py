@@ -24,7 +24,7 @@ SPACE: dict[str, Any] = {
 def study(
     count: int, value: Callable[[Mapping[str, Any]], float], seed: int = 0, space: Mapping[str, Any] = SPACE
 ) -> tuple[list[FrozenTrial], np.ndarray]:
-    """Trials at random, and their values with noise of 0.3."""
+    """Random trials, and their values with noise of 0.3."""
     rng = np.random.default_rng(seed)
     trials, values = [], []
     with quiet():
@@ -37,7 +37,7 @@ def study(
 
 
 def shown(shares: Sequence[ParameterShare]) -> Mapping[str, float]:
-    """Parameter -> share, of those whose interval does not hold 0; the most important one first."""
+    """Parameter -> share, for parameters whose interval does not contain 0; the most important one first."""
     return {share.parameter: share.share for share in shares if share.share is not None}
 
 
@@ -45,7 +45,7 @@ def by_rate(parameters: Mapping[str, Any]) -> float:
     return float(-((np.log10(parameters["lr"]) + 3) ** 2))
 
 
-def test_the_parameter_that_matters_is_shown_with_an_interval_that_holds_its_share() -> None:
+def test_parameter_shares_finds_the_important_parameter_with_its_interval() -> None:
     trials, values = study(20, by_rate)
     first, *others = parameter_shares(trials, values)
     assert (first.parameter, first.trials, first.why) == ("lr", 20, None)
@@ -57,14 +57,14 @@ def test_the_parameter_that_matters_is_shown_with_an_interval_that_holds_its_sha
     assert shown((first, *others)) == {"lr": first.share}
 
 
-def test_noise_shows_no_parameter() -> None:
-    """Of 40 studies without any effect, one at most shows one; Optuna's largest importance is above half in most."""
+def test_parameter_shares_of_noise_shows_no_parameter() -> None:
+    """At most one of 40 studies without any effect shows one. Optuna's largest importance is above half in most."""
     found = [shown(parameter_shares(*study(12, lambda _: 0.0, seed))) for seed in range(40)]
     assert sum(bool(shares) for shares in found) <= 2
 
 
-def test_a_few_terrible_values_do_not_decide() -> None:
-    """optuna/optuna#4985: a range that reaches too far made weight decay the most important parameter."""
+def test_parameter_shares_gives_outliers_little_weight() -> None:
+    """optuna/optuna#4985: a range that was too wide made weight decay the most important parameter."""
 
     def value(parameters: Mapping[str, Any]) -> float:
         return by_rate(parameters) - 1000 * (parameters["weight_decay"] > 0.3)
@@ -76,14 +76,14 @@ def test_a_few_terrible_values_do_not_decide() -> None:
     assert parameter_shares(trials, diverged) == parameter_shares(trials, values)
 
 
-def test_shares_are_the_same_at_each_call() -> None:
-    """optuna/optuna#1199: importances by a random forest changed from call to call."""
+def test_parameter_shares_is_deterministic() -> None:
+    """optuna/optuna#1199: importances from a random forest changed at each call."""
     trials, values = study(15, by_rate)
     assert parameter_shares(trials, values) == parameter_shares(trials, values)
 
 
-def test_a_parameter_that_some_trials_lack_counts_in_those_that_have_it() -> None:
-    """optuna/optuna#1856: a parameter that not all trials have was left out without a word."""
+def test_parameter_shares_of_a_parameter_that_some_trials_lack() -> None:
+    """optuna/optuna#1856: a parameter that some trials lack was left out without a message."""
     trials, values = study(24, by_rate)
     depth = IntDistribution(1, 8)
     for i, trial in enumerate(trials[:16]):
@@ -100,8 +100,8 @@ def test_a_parameter_that_some_trials_lack_counts_in_those_that_have_it() -> Non
     assert found["rare"] == ParameterShare("rare", 4, why="4 trials have it; 8 are needed")
 
 
-def test_what_is_not_known_says_why() -> None:
-    """optuna/optuna#6720, #6500: two trials raised ValueError or gave 0, and a parameter of one value gave either."""
+def test_parameter_shares_explains_what_is_not_known() -> None:
+    """optuna/optuna#6720, #6500: two trials, or a parameter with one value, gave ValueError or 0."""
     trials, values = study(2, by_rate)
     assert {share.why for share in parameter_shares(trials, values)} == {"2 trials have it; 8 are needed"}
     fixed = {**SPACE, "momentum": FloatDistribution(0.9, 0.9), "only": CategoricalDistribution(["x"])}
@@ -111,20 +111,20 @@ def test_what_is_not_known_says_why() -> None:
     assert why["lr"] is None
     equal = parameter_shares(trials, np.ones(12))
     assert {share.why for share in equal if share.parameter == "lr"} == {
-        "too few trials for this number of parameters, or all are equally good"
+        "too few trials for this number of parameters, or all trials are equally good"
     }
     assert parameter_shares([], np.zeros(0)) == ()
 
 
-def test_a_trial_without_a_value_is_left_out() -> None:
+def test_parameter_shares_ignores_a_trial_without_a_value() -> None:
     trials, values = study(13, by_rate)
     values[4] = np.nan
     without = [trial for i, trial in enumerate(trials) if i != 4]
     assert parameter_shares(trials, values) == parameter_shares(without, np.delete(values, 4))
 
 
-def test_a_parameter_that_was_sampled_together_with_one_that_matters_is_not_shown() -> None:
-    """A sampler takes good values of all parameters together, so that batch size alone has p < 0.001."""
+def test_parameter_shares_ignores_a_correlated_parameter() -> None:
+    """A sampler draws good values of all parameters together. So batch size, tested alone, has p < 0.001."""
     trials, values = study(40, by_rate)
     rng = np.random.default_rng(0)
     for trial, value in zip(trials, values, strict=True):
@@ -137,7 +137,7 @@ def test_a_parameter_that_was_sampled_together_with_one_that_matters_is_not_show
 
 
 @pytest.mark.parametrize("choices", [[True, False], ["a", "b", "c"], [None, 0.5]])
-def test_choices_of_any_type_have_a_share(choices: list[Any]) -> None:
+def test_parameter_shares_accepts_choices_of_any_type(choices: list[Any]) -> None:
     space = {"choice": CategoricalDistribution(choices), "lr": RATE}
     trials, values = study(16, lambda parameters: 3.0 * choices.index(parameters["choice"]), space=space)
     assert next(iter(shown(parameter_shares(trials, values)))) == "choice"

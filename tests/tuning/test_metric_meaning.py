@@ -1,4 +1,4 @@
-"""A metric means the same for all trials, or the search is refused."""
+"""A search is refused if a metric does not mean the same for all trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tenth(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class Recall(Callback):
-    """Adds a metric that depends on its argument."""
+    """Adds a metric that depends on the argument."""
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = weight
@@ -33,18 +33,18 @@ class Recall(Callback):
 
 
 def space(metric: str, changes: Callable[[float], dict[str, Any]], **written: Any) -> Space:
-    """A space whose trials are changed by what a number from 0 to 1 decides."""
+    """A space that draws a number from 0 to 1; `change` turns it into the trial's changes."""
     return Space(Experiment(**written), lambda trial: changes(trial.suggest_float("x", 0, 1)), metric)
 
 
-def test_valid_loss_is_refused_if_a_draw_changes_the_loss() -> None:
-    """keras-tuner#358: with the loss as a hyperparameter, trials were ranked by the loss that each one had."""
+def test_draw_refuses_valid_loss_if_the_loss_changes() -> None:
+    """keras-tuner#358: with the loss as a hyperparameter, each trial was ranked by its own loss function."""
     changes = {True: {"loss": tenth}, False: {}}
     with pytest.raises(ExperimentError) as caught:
         space("valid_loss", lambda x: changes[x > 0.5]).draw()
     assert "search_space" in caught.value.what
     assert "trials cannot be compared by valid_loss: a trial changes loss" in caught.value.what
-    assert "ranked by tenth, and the experiment as written by cross_entropy" in caught.value.why
+    assert "ranked by tenth, but the experiment as written by cross_entropy" in caught.value.why
     assert caught.value.fix.startswith("--metric valid_log_loss")
     for metric in ("valid_log_loss", "valid_accuracy"):
         assert space(metric, lambda x: changes[x > 0.5]).draw()[0]
@@ -52,7 +52,7 @@ def test_valid_loss_is_refused_if_a_draw_changes_the_loss() -> None:
     assert space("valid_loss", lambda _: {"loss": tenth}, loss=tenth).draw()[0]
 
 
-def test_valid_loss_is_refused_in_a_trial_if_no_draw_has_shown_it() -> None:
+def test_changes_refuses_valid_loss_if_only_a_trial_changes_the_loss() -> None:
     rare = space("valid_loss", lambda x: {"loss": tenth} if x == 0.25 else {})
     rare.draw()
     assert rare.changes(optuna.trial.FixedTrial({"x": 0.5})) == {}
@@ -67,7 +67,7 @@ def test_valid_loss_is_refused_in_a_trial_if_no_draw_has_shown_it() -> None:
         (functools.partial(F.cross_entropy, label_smoothing=0.1), {"label_smoothing": 0.2}, False),
     ],
 )
-def test_a_loss_that_is_made_again_is_known_by_its_arguments(one: Any, other: dict[str, Any], same: bool) -> None:
+def test_a_loss_with_the_same_arguments_is_the_same(one: Any, other: dict[str, Any], same: bool) -> None:
     made = space("valid_loss", lambda _: {"loss": functools.partial(F.cross_entropy, **other)}, loss=one)
     if same:
         assert made.draw()[0]
@@ -76,7 +76,7 @@ def test_a_loss_that_is_made_again_is_known_by_its_arguments(one: Any, other: di
             made.draw()
 
 
-def test_a_lambda_is_known_by_itself_alone() -> None:
+def test_a_lambda_is_the_same_only_as_the_same_object() -> None:
     losses = [lambda logits, targets: F.cross_entropy(logits, targets), lambda logits, targets: 0 * logits.sum()]
     assert space("valid_loss", lambda _: {"loss": losses[0]}, loss=losses[0]).draw()[0]
     with pytest.raises(ExperimentError, match="a trial changes loss"):
@@ -84,7 +84,7 @@ def test_a_lambda_is_known_by_itself_alone() -> None:
 
 
 @pytest.mark.parametrize("callbacks", [[Recall(2.0)], [], [Recall(), Recall()]])
-def test_a_metric_of_a_callback_is_refused_if_a_trial_changes_the_callback(callbacks: list[Callback]) -> None:
+def test_changes_refuses_a_callback_metric_if_the_callback_changes(callbacks: list[Callback]) -> None:
     with pytest.raises(ExperimentError) as caught:
         space("valid_recall", lambda _: {"callbacks": callbacks}, callbacks=[Recall()]).draw()
     assert "compared by valid_recall: a trial changes the callback that computes it" in caught.value.what
@@ -92,7 +92,7 @@ def test_a_metric_of_a_callback_is_refused_if_a_trial_changes_the_callback(callb
     assert space("valid_accuracy", lambda _: {"callbacks": callbacks}, callbacks=[Recall()]).draw()[0]
 
 
-def test_a_metric_of_a_callback_stays_if_the_callback_does() -> None:
+def test_changes_accepts_a_callback_metric_if_the_callback_stays() -> None:
     kept = Recall(3.0)
     assert space("valid_recall", lambda _: {"callbacks": [kept, Callback()]}, callbacks=[kept]).draw()[0]
     assert space("valid_recall", lambda _: {"callbacks": [Recall(3.0)]}, callbacks=[kept]).draw()[0]

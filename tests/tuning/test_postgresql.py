@@ -1,4 +1,4 @@
-"""Four processes on one study in a real PostgreSQL, which the test starts itself."""
+"""Four processes work on one study in a real PostgreSQL, which the test starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[str]:
-    """The address of an empty database. PostgreSQL refuses to run as root: then it runs as `postgres`."""
+    """The address of an empty database. PostgreSQL does not run as root, so a root user runs it as `postgres`."""
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install -e .[postgresql]")
     programs = [Path(initdb).parent for initdb in [shutil.which("initdb")] if initdb]
     programs += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -56,10 +56,10 @@ def database(tmp_path: Path) -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def test_four_processes_share_a_study_as_four_machines_would(database: str, scenery: Path, tmp_path: Path) -> None:
+def test_four_processes_share_a_study_like_four_machines(database: str, scenery: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "HARNESS_STORAGE": database, "OMP_NUM_THREADS": "1"}
     processes = []
-    for number in range(4):  # each in a folder of its own, as machines are, with the same experiment and images
+    for number in range(4):  # each in a separate folder, like machines, with the same experiment and images
         project = tmp_path / f"machine{number}"
         (project / "experiments").mkdir(parents=True)
         write_experiment(project / "experiments/tiny.py", scenery, folds=3)
@@ -74,12 +74,12 @@ def test_four_processes_share_a_study_as_four_machines_would(database: str, scen
     study = Study(database, "tiny", ["maximize"], 0)
     trials = study.trials()
     study.close()
-    assert sorted(trial.index for trial in trials) == [*range(24)]  # each once, and none too many
+    assert sorted(trial.index for trial in trials) == [*range(24)]  # each exactly once
     assert {trial.state for trial in trials} <= {"complete", "pruned"}
     by_process = Counter(trial.attributes["owner"]["pid"] for trial in trials)
     assert set(by_process) == {process.pid for process in processes}
     parameters = [tuple(trial.optuna_trial.params.items()) for trial in trials if trial.index]
-    assert len(set(parameters)) == len(parameters)  # nobody tried what another had
+    assert len(set(parameters)) == len(parameters)  # no parameters were tried twice
     assert not any("secret" in log for log in logs)
     written = [path.read_text() for path in tmp_path.glob("machine*/runs/**/*.json")]
     assert written

@@ -1,4 +1,4 @@
-"""The pruner of a trial, on studies whose trials are given, in a real storage."""
+"""The pruner of a trial, on studies with given trials in a real storage."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def prepare(project: Path, scenery: Path) -> Prepare:
 
 
 def record(fold: int, scores: Any, by_loss: bool = False) -> FoldScores:
-    """A fold by its losses, or by which images are right."""
+    """A fold with these losses, or with these right images."""
     values = np.array(scores, float)
     right, losses = (values < 0.69, values) if by_loss else (values.astype(bool), None)
     return FoldScores(fold, float(values.mean()), right, losses, (0.6, 0.9, 1.0), 1.0, 1.0, f"fold{fold}.pt")
 
 
 def ended(search: SearchPlan, study: Study, folds: Sequence[FoldScores], why: str = "") -> None:
-    """Adds a trial to the study: complete, or pruned."""
+    """Adds a complete or pruned trial to the study."""
     claim = study.claim(search.total, {})
     assert claim is not None
     for fold in folds:
@@ -57,26 +57,26 @@ def ended(search: SearchPlan, study: Study, folds: Sequence[FoldScores], why: st
 
 
 def trial(*errors: int) -> list[FoldScores]:
-    """Folds of 11 images with that many errors."""
+    """Folds of 11 images with these numbers of errors."""
     return [record(fold, [0.0] * count + [1.0] * (11 - count)) for fold, count in enumerate(errors, start=1)]
 
 
 def losses(*means: float) -> list[FoldScores]:
-    """Folds with those mean losses, a little different from image to image."""
+    """Folds with these mean losses; the images' losses differ a little."""
     rng = np.random.default_rng(round(1e6 * sum(means)))
     return [record(fold, mean * rng.uniform(0.8, 1.2, 11), True) for fold, mean in enumerate(means, start=1)]
 
 
-def test_why_stop_says_what_the_chance_is(prepare: Prepare) -> None:
+def test_why_stop_names_the_chance(prepare: Prepare) -> None:
     search, study = prepare("valid_log_loss")
-    assert "once 2 trials are complete, a trial ends if its chance to become the best is below 5 %" in "\n".join(
+    assert "after 2 complete trials, a trial ends if its chance to become the best is below 5 %" in "\n".join(
         plan_lines(search, study)
     )
     ended(search, study, losses(0.1, 0.11, 0.1))
     pruner = TrialPruner(search, study, search.plan)
     assert pruner.why_stop(None) == ""
     pruner.folds = losses(0.2)
-    assert pruner.why_stop(None) == ""  # a single trial is complete
+    assert pruner.why_stop(None) == ""  # only one trial is complete
     ended(search, study, losses(0.12, 0.11, 0.12))
     ended(search, study, losses(0.3), why="after fold 1")
     pruner = TrialPruner(search, study, search.plan)
@@ -84,15 +84,15 @@ def test_why_stop_says_what_the_chance_is(prepare: Prepare) -> None:
     assert pruner.why_stop(None).startswith("after fold 1: its chance to beat trial 0 is ")
     pruner.folds = losses(0.09)
     assert pruner.why_stop(None) == ""
-    pruner.folds = losses(0.1, 0.3)  # more than the best has in all folds
+    pruner.folds = losses(0.1, 0.3)  # a larger sum than the best trial has in all folds
     assert pruner.why_stop(None) == "after fold 2: it can no longer beat trial 0"
     pruner.folds = losses(0.1, 0.3, 0.3)
-    assert pruner.why_stop(None) == ""  # it has ended
+    assert pruner.why_stop(None) == ""  # the trial has ended
     assert pruner.why_stop(f"{PRUNED}in fold 3, after epoch 1: why") == "in fold 3, after epoch 1: why"
-    assert pruner.callbacks(1) == []  # of a loss, nothing is known after an epoch
+    assert pruner.callbacks(1) == []  # a loss is not used within a fold
     own = dataclasses.replace(search.plan, experiment=search.experiment.replace(loss=torch.nn.functional.nll_loss))
     lines = plan_lines(dataclasses.replace(search, plan=own, metric="valid_loss"), study)
-    assert "  pruning    none: valid_loss is not known image by image; valid_log_loss is" in lines
+    assert "  pruning    none: valid_loss is not known for each image; valid_log_loss is" in lines
 
 
 def test_callbacks_end_a_fold_that_can_no_longer_win(prepare: Prepare) -> None:

@@ -1,4 +1,4 @@
-"""Places and owners: whose a trial is, and what becomes of it when its process is gone."""
+"""Which process has a trial, and how a trial is replaced after its process has died."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def an_ended_process() -> dict[str, Any]:
     return {**this_process(), "pid": process.pid}
 
 
-def test_there_are_as_many_places_as_trials_and_the_first_is_as_written(study: Study) -> None:
+def test_claim_gives_each_trial_once_and_first_the_experiment_as_written(study: Study) -> None:
     for index in range(4):
         claim = claimed(study)
         assert claim.index == index
@@ -65,32 +65,32 @@ def test_there_are_as_many_places_as_trials_and_the_first_is_as_written(study: S
     best = study.best(study.trials())
     assert best is not None
     assert best.index == 3
-    assert claimed(study, total=5).index == 4  # a longer study goes on
+    assert claimed(study, total=5).index == 4  # a longer study continues
 
 
-def test_the_trial_of_a_process_that_is_gone_is_tried_again_with_its_parameters(study: Study) -> None:
+def test_reap_repeats_the_trial_of_a_dead_process_with_its_parameters(study: Study) -> None:
     completed(study, claimed(study), 0.5)
     dead = claimed(study)
     study.note(dead.record, "owner", an_ended_process())
     again = claimed(study)
     assert states(study) == [(0, "complete"), (1, "died"), (1, "running")]
     assert again.trial.params == dead.trial.params
-    assert "is gone" in study.trials()[1].attributes["died"]
-    assert not study.complete(dead.record, [0.9])  # should it wake up: its place is taken
+    assert "has died" in study.trials()[1].attributes["died"]
+    assert not study.complete(dead.record, [0.9])  # if the process continues, its trial is already replaced
     with pytest.raises(LostError):
         study.note(dead.record, "fold1", {})
     completed(study, again, 0.75)
     assert claimed(study).index == 2
 
 
-def test_one_that_lives_keeps_its_trial(study: Study, tmp_path: Path) -> None:
+def test_reap_leaves_the_trial_of_a_living_process(study: Study, tmp_path: Path) -> None:
     first = claimed(study)
     other = claimed(new(tmp_path))
     assert (first.index, other.index) == (0, 1)
     assert study.reap() == []
 
 
-def test_a_process_of_another_machine_is_gone_when_it_gives_no_sign_of_life(study: Study) -> None:
+def test_reap_replaces_a_trial_of_another_machine_without_a_heartbeat(study: Study) -> None:
     far = claimed(study)
     study.note(far.record, "owner", {"host": "elsewhere", "pid": 1, "since": ""})
     assert study.reap() == []
@@ -99,11 +99,9 @@ def test_a_process_of_another_machine_is_gone_when_it_gives_no_sign_of_life(stud
     assert is_gone({"host": "elsewhere", "pid": 1, "since": ""}, time.time()) is False
 
 
-def test_a_trial_that_nobody_owns_is_free_again_after_a_while(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reap_frees_a_trial_without_an_owner(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     completed(study, claimed(study), 0.5)
-    study.as_optuna.ask()  # a process that was killed before it could say that this is its trial
+    study.as_optuna.ask()  # like a process that was killed before it recorded that it has this trial
     assert study.reap() == []
     assert states(study)[1] == (1, "running")
     monkeypatch.setattr("harness.tuning.study.UNOWNED_SECONDS", 0.0)
@@ -112,7 +110,7 @@ def test_a_trial_that_nobody_owns_is_free_again_after_a_while(
     assert states(study) == [(0, "complete"), (1, "running")]
 
 
-def test_two_that_find_the_same_dead_trial_at_once_leave_one_place(study: Study) -> None:
+def test_claim_keeps_one_of_two_replacements_of_a_trial(study: Study) -> None:
     dead = claimed(study)
     study.note(dead.record, "owner", an_ended_process())
     for _ in range(2):
@@ -124,20 +122,20 @@ def test_two_that_find_the_same_dead_trial_at_once_leave_one_place(study: Study)
     assert states(study) == [(0, "died"), (0, "running"), (0, "died"), (1, "running")]
 
 
-def test_a_release_that_was_cut_off_is_made_whole(study: Study) -> None:
+def test_release_completes_an_interrupted_release(study: Study) -> None:
     dead = claimed(study)
     study.note(dead.record, "owner", an_ended_process())
-    study.note(dead.record, "died", "killed right after saying so")
+    study.note(dead.record, "died", "killed right after recording this")
     assert claimed(study).index == 0
     assert states(study) == [(0, "died"), (0, "running")]
 
 
-def test_what_is_sampled_does_not_depend_on_how_often_it_was_cut_off(tmp_path: Path) -> None:
+def test_claim_draws_the_same_values_after_interruptions(tmp_path: Path) -> None:
     sampled = []
     for name, cut in (("whole", False), ("cut", True)):
         (tmp_path / name).mkdir()
         values = []
-        for index in range(14):  # also beyond the first ten, which are random
+        for index in range(14):  # more than ten, because the first ten are random
             study = new(tmp_path / name)
             claim = claimed(study, 14)
             if cut and index % 2:
@@ -150,7 +148,7 @@ def test_what_is_sampled_does_not_depend_on_how_often_it_was_cut_off(tmp_path: P
     assert len(set(sampled[0])) == 14
 
 
-def test_a_study_is_not_gone_on_with_by_another_experiment(study: Study, tmp_path: Path) -> None:
+def test_agree_refuses_another_experiment(study: Study, tmp_path: Path) -> None:
     space = {"a": UNIFORM, "b": optuna.distributions.CategoricalDistribution((1, 2))}
     facts = {"experiment": {"lr": 0.1, "epochs": 3}, "data": "abc"}
     own = study.agree(facts, space)
@@ -168,8 +166,8 @@ def test_a_study_is_not_gone_on_with_by_another_experiment(study: Study, tmp_pat
         new(tmp_path, ("maximize", "minimize"))
 
 
-def test_processes_that_begin_at_once_try_the_experiment_as_written_once(study: Study, tmp_path: Path) -> None:
-    for _ in range(3):  # each saw an empty study
+def test_claim_gives_the_experiment_as_written_to_only_one_process(study: Study, tmp_path: Path) -> None:
+    for _ in range(3):  # each process saw an empty study
         study.as_optuna.enqueue_trial({"a": 0.25}, user_attrs={"fresh": True})
     claims = [claimed(new(tmp_path), 5) for _ in range(4)]
     values = [claim.trial.params["a"] for claim in claims]
@@ -178,9 +176,7 @@ def test_processes_that_begin_at_once_try_the_experiment_as_written_once(study: 
     assert len(set(values)) == 4
 
 
-def test_a_search_does_not_end_while_a_trial_was_just_taken_by_a_process_that_is_gone(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_claim_waits_for_a_trial_that_a_process_has_just_taken(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.tuning.study.UNOWNED_SECONDS", 1.0)
     completed(study, claimed(study, 1), 0.5)
     study.as_optuna.ask()

@@ -1,4 +1,4 @@
-"""What a study says in the end: the result, its report, its JSON and its record, of trials whose scores are given."""
+"""The result of a study with given scores: its report, its JSON and its record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.util.schema import parse, schema_of
 
 
 def searched(rows: Sequence[Sequence[int]], folds: int = 3, **options: Any) -> tuple[SearchPlan, Study]:
-    """A search of `tiny`, and its study, in which each trial has that many right images in each fold.
+    """A search of `tiny`, and its study. `rows` has the number of right images in each fold of each trial.
 
     A trial with fewer folds is pruned. Later trials take longer.
     """
@@ -62,12 +62,12 @@ def starting(lines: list[str], word: str) -> str:
 
 @pytest.fixture
 def mixed(project: Path) -> tuple[SearchPlan, Study]:
-    """Eight trials: five alike, two far worse, one pruned."""
+    """Eight trials: five similar ones, two much worse ones, one pruned."""
     rows = [[11, 10, 10], [10, 11, 10], [10, 10, 11], [11, 10, 9], [10, 10, 10], [3, 2, 2], [2, 3, 2], [4]]
     return searched(rows)
 
 
-def test_the_report_says_what_differs_and_what_the_best_is_worth(mixed: tuple[SearchPlan, Study]) -> None:
+def test_report_prints_what_differs_and_what_to_expect(mixed: tuple[SearchPlan, Study]) -> None:
     search, study = mixed
     result = summarise_study(search, study)
     lines = lines_of(search, study, result)
@@ -78,13 +78,13 @@ def test_the_report_says_what_differs_and_what_the_best_is_worth(mixed: tuple[Se
     assert 0.85 < expected.value < result.top[0].trial.value
     assert [row.differs for row in result.top] == [False] * 5 + [True] * 2
     assert len([line for line in lines if "differs (p " in line]) == 2
-    assert starting(lines, "alike").startswith("4 others: no significant difference from the best (at 5 %, corrected")
-    assert starting(lines, "cheapest").startswith("of these is trial 4:")
-    assert starting(lines, "mattered").startswith("not shown: ")
+    assert starting(lines, "compared").startswith("4 others: no significant difference from the best (at 5 %, correct")
+    assert starting(lines, "cheapest").startswith("trial 4 of these trials:")
+    assert starting(lines, "importance").startswith("not shown: ")
     assert not any(line.startswith("  caution") for line in lines)
 
 
-def test_the_json_and_the_record_have_the_numbers_of_the_report(mixed: tuple[SearchPlan, Study]) -> None:
+def test_to_dict_and_the_record_have_the_numbers_of_the_report(mixed: tuple[SearchPlan, Study]) -> None:
     search, study = mixed
     result = summarise_study(search, study)
     plain = json.loads(json.dumps(result.to_dict()))
@@ -104,12 +104,12 @@ def test_the_json_and_the_record_have_the_numbers_of_the_report(mixed: tuple[Sea
         assert [row["state"] for row in csv.DictReader(file)] == ["complete"] * 7 + ["pruned"]
 
 
-def test_one_fold_leaves_differences_and_the_expected_value_unknown(project: Path) -> None:
+def test_one_fold_gives_neither_differences_nor_an_expected_value(project: Path) -> None:
     search, study = searched([[7], [6], [3]], folds=0)
     result = summarise_study(search, study)
     lines = lines_of(search, study, result)
     why = "not known: one fold does not show the noise of training"
-    assert starting(lines, "expected") == starting(lines, "alike") == why
+    assert starting(lines, "expected") == starting(lines, "compared") == why
     assert sum("  not known  " in line for line in lines) == 2
     assert result.cheapest is None
     assert not any(line.startswith("  cheapest") for line in lines)
@@ -119,13 +119,13 @@ def test_one_fold_leaves_differences_and_the_expected_value_unknown(project: Pat
     assert plain.unknown == "one fold does not show the noise of training"
 
 
-def test_a_single_trial_has_nothing_to_be_compared_with(project: Path) -> None:
+def test_report_of_one_trial_compares_nothing(project: Path) -> None:
     search, study = searched([[11, 10, 10]])
     lines = lines_of(search, study, summarise_study(search, study))
-    assert not any(line.startswith(("  expected", "  alike")) for line in lines)
+    assert not any(line.startswith(("  expected", "  compared")) for line in lines)
 
 
-def test_the_picture_of_shares_is_there_only_if_a_share_is_shown(project: Path) -> None:
+def test_draw_study_draws_importances_only_if_there_are_any(project: Path) -> None:
     rows = [[11, 10, 10]] * 9
     search, study = searched(rows)
     result = summarise_study(search, study)

@@ -1,4 +1,4 @@
-"""A study that is killed at any moment goes on, and ends as it would have."""
+"""A study that is killed at any time continues, and has the same result as without that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.tuning.storage import open_storage
 from tests.conftest import Outcome, write_experiment
 from tests.workflows.test_resume import require_same
 
-# One process that has imported all, and of which each search is a copy: to import torch takes longer than this study.
+# One process imports all; each search is a fork of it, because importing torch takes longer than this study.
 DRIVER = """
 import os, signal, sys, time
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -51,9 +51,9 @@ for kill in [*sys.argv[2:], None]:
 
 
 def search(folder: Path, scenery: Path, kills: list[tuple[int, int]]) -> list[str]:
-    """A study that is killed, and then left alone; how each attempt ended.
+    """Kills a study several times, then lets it finish. Returns how each attempt ended.
 
-    Each kill comes so many milliseconds after its storage has had so many more entries.
+    Each kill comes a number of milliseconds after the storage has a number of new entries.
     """
     (folder / "experiments").mkdir(parents=True)
     write_experiment(folder / "experiments/tiny.py", scenery, epochs=3, folds=4, lr=0.01)
@@ -64,13 +64,13 @@ def search(folder: Path, scenery: Path, kills: list[tuple[int, int]]) -> list[st
 
 
 def trials_of(folder: Path) -> list[dict[str, Any]]:
-    """What counts of each trial."""
+    """The parts of each trial that must be equal."""
     record = json.loads((folder / "runs/tiny/study-tiny/study.json").read_text())
     names = ("trial", "state", "value", "accuracy", "n", "folds", "changes")
     return [{name: trial[name] for name in names} for trial in record["result"]["trials"]]
 
 
-def test_a_trial_that_is_cut_off_goes_on_within_its_fold(project: Path, call: Callable[..., Outcome]) -> None:
+def test_an_interrupted_trial_continues_within_its_fold(project: Path, call: Callable[..., Outcome]) -> None:
     file = project / "experiments/tiny.py"
     text = file.read_text().replace("Experiment(", "Experiment(callbacks=[Interrupted('train 2 1')], ")
     file.write_text(f"from tests.workflows.test_resume import Interrupted\n{text}")
@@ -89,7 +89,7 @@ def test_a_trial_that_is_cut_off_goes_on_within_its_fold(project: Path, call: Ca
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork and no kill -9")
-def test_a_study_that_is_killed_ten_times_is_the_same_study(scenery: Path, tmp_path: Path) -> None:
+def test_a_study_killed_ten_times_ends_like_an_uninterrupted_one(scenery: Path, tmp_path: Path) -> None:
     assert search(tmp_path / "whole", scenery, []) == ["0"]
     rng = random.Random(0)
     kills = [(rng.randint(4, 32), rng.randint(0, 60)) for _ in range(10)]

@@ -11,7 +11,7 @@ from harness.tuning.space import Space, default_space, described
 
 
 def changes_of(space: Space, **values: Any) -> dict[str, Any]:
-    """What the space changes for a trial with those values."""
+    """The changes of the space for a trial with these values."""
     return space.changes(optuna.trial.FixedTrial(values))
 
 
@@ -25,7 +25,7 @@ def own(trial: Any) -> dict[str, Any]:
     }
 
 
-def test_without_a_space_there_are_three_parameters_that_hold_the_experiments_own_values() -> None:
+def test_default_space_contains_the_experiments_own_values() -> None:
     experiment = Experiment(lr=0.5, batch_size=20, freeze="layer2")
     space = Space(experiment, default_space(experiment))
     distributions, examples = space.draw()
@@ -34,7 +34,7 @@ def test_without_a_space_there_are_three_parameters_that_hold_the_experiments_ow
     assert {example.freeze for example in examples} == {False, True, "layer2"}
 
 
-def test_a_space_of_ones_own_may_return_what_follows_from_its_parameters() -> None:
+def test_changes_may_be_computed_from_the_parameters() -> None:
     space = Space(Experiment(), own)
     assert changes_of(space, freeze=True, lr=0.01, epochs=4) == {"freeze": True, "lr": 0.01, "epochs": 4, "views": 2}
     assert changes_of(space, freeze=False, lr=0.01, epochs=4)["views"] is None
@@ -45,14 +45,14 @@ def test_a_space_of_ones_own_may_return_what_follows_from_its_parameters() -> No
     ]
 
 
-def test_what_was_typed_is_held_and_asked_of_nobody() -> None:
+def test_changes_leaves_out_values_of_the_command_line() -> None:
     space = Space(Experiment().override({"lr": "0.02", "freeze": "true"}), own)
     assert set(space.draw()[0]) == {"epochs"}
     assert changes_of(space, epochs=4) == {"epochs": 4, "views": 2}
 
 
-def test_the_experiment_as_written_tells_the_sampler_what_fits() -> None:
-    experiment = Experiment(lr=1.0, freeze=True, epochs=4)  # such a learning rate the space does not have
+def test_written_records_the_experiments_values_that_are_in_the_space() -> None:
+    experiment = Experiment(lr=1.0, freeze=True, epochs=4)  # the space does not contain this learning rate
     space = Space(experiment, own)
     distributions = space.draw()[0]
     assert space.fitting(distributions) == {"freeze": True, "epochs": 4}
@@ -75,14 +75,14 @@ def test_the_experiment_as_written_tells_the_sampler_what_fits() -> None:
         (lambda trial: {"batch_size": trial.suggest_categorical("batch_size", [8, trial.number + 9])}, "dynamic"),
     ],
 )
-def test_what_is_wrong_with_a_space_is_said_before_the_first_trial(function: Any, words: str) -> None:
+def test_draw_finds_errors_in_a_space(function: Any, words: str) -> None:
     with pytest.raises(ExperimentError) as caught:
         Space(Experiment(), function).draw()
     assert words in str(caught.value)
     assert "search_space" in caught.value.what
 
 
-def test_whatever_the_space_makes_of_it_the_experiment_as_written_is_the_first_trial() -> None:
+def test_written_accepts_a_space_that_fails() -> None:
     models = {"wide": 1, "deep": 2}
 
     def space(trial: Any) -> dict[str, Any]:
@@ -96,5 +96,5 @@ def test_whatever_the_space_makes_of_it_the_experiment_as_written_is_the_first_t
     trial = study.ask()
     search_space.written(trial, distributions)
     assert trial.params == {"lr": 0.01}
-    with pytest.raises(ExperimentError, match="asks its trial for nothing"):
+    with pytest.raises(ExperimentError, match=r"it calls no trial\.suggest"):
         Space(Experiment(), lambda _: {}).draw()

@@ -1,4 +1,4 @@
-"""Locks on an SQLite file, as optuna#820 and optuna#4994 met them."""
+"""Locks on an SQLite file, as in optuna#820 and optuna#4994."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.tuning.study import Study
 
 @contextlib.contextmanager
 def locked(path: Path, seconds: float) -> Iterator[None]:
-    """Holds the lock for so long, or to the end of the block."""
+    """Holds the lock for `seconds`, or to the end of the block."""
     database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")
     timer = threading.Timer(seconds, lambda: database.execute("ROLLBACK"))
@@ -40,17 +40,17 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("create", [True, False])
-def test_a_locked_file_is_waited_for(path: Path, create: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waited_waits_for_a_locked_file(path: Path, create: bool, capsys: pytest.CaptureFixture[str]) -> None:
     with locked(path, 0.7):
         study = Study(f"sqlite:///{path}", "x", ["maximize"], 0, create)
     assert capsys.readouterr().err == "waiting: another process has locked the study's SQLite file\n"
-    with locked(path, 0.7):  # also in the middle of a study
+    with locked(path, 0.7):  # also during a study
         claim = study.claim(1, {})
     assert claim is not None
     assert study.trials()[0].state == "running"
 
 
-def test_a_lock_that_stays_ends_in_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waited_raises_if_the_lock_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_lock, "LONGEST_SECONDS", 0.3)
     study = Study(f"sqlite:///{path}", "x", ["maximize"], 0)
     with locked(path, 60):
@@ -59,7 +59,8 @@ def test_a_lock_that_stays_ends_in_an_error(path: Path, monkeypatch: pytest.Monk
         with pytest.raises(RemoteError, match="database is locked"):
             open_storage(f"sqlite:///{path}")
     assert (
-        caught.value.fix == f"end the process that has locked it (fuser {path} names it); then the same command goes on"
+        caught.value.fix
+        == f"end the process that has locked it (fuser {path} shows it), then the same command continues"
     )
     assert study.claim(1, {}) is not None
 

@@ -1,4 +1,4 @@
-"""What a trial's folder holds is the trial: reproduced, refitted and loaded with its own settings and functions."""
+"""A trial's folder is complete: the trial is reproduced, refitted and loaded with its settings and functions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def search_space(trial):
 
 @pytest.fixture
 def study(project: Path, scenery: Path, call: Callable[..., Outcome]) -> Path:
-    """A study whose trial 1 has another rate, another batch size and another model than the file."""
+    """A study. The learning rate, batch size and model of trial 1 differ from the experiment file."""
     path = write_experiment(project / "experiments/own.py", scenery, epochs=1)
     path.write_text(path.read_text() + SPACE)
     assert call("search", "own", "--trials", "2", "-s", "image_size=16", "--pruner", "none").code == 0
@@ -66,8 +66,8 @@ def test_a_trial_is_reproduced_with_its_own_settings(study: Path, call: Callable
     assert refitted.code == 0, refitted.err
 
 
-def test_a_trial_whose_file_gives_another_function_is_refused(study: Path, call: Callable[..., Outcome]) -> None:
-    """As in folders of before, which hold the file of the search."""
+def test_reproduce_refuses_a_trial_whose_file_gives_another_function(study: Path, call: Callable[..., Outcome]) -> None:
+    """As in folders of an earlier version, which have the search's file."""
     trial = RunFolder.open(study / "trial-001")
     trial.keep_copy((study / "trial-000/experiment.py").read_bytes())
     with pytest.raises(UsageError, match="cannot be repeated") as caught:
@@ -79,7 +79,7 @@ def test_a_trial_whose_file_gives_another_function_is_refused(study: Path, call:
         load_model(path, function=model_function(path))
 
 
-def test_a_study_does_not_go_on_over_an_edited_function(study: Path, call: Callable[..., Outcome]) -> None:
+def test_a_study_does_not_continue_with_an_edited_function(study: Path, call: Callable[..., Outcome]) -> None:
     file = Path("experiments/own.py")
     text = file.read_text()
     options = ("search", "own", "--trials", "2", "-s", "image_size=16", "--pruner", "none", "--dry-run")
@@ -88,4 +88,4 @@ def test_a_study_does_not_go_on_over_an_edited_function(study: Path, call: Calla
     file.write_text(text.replace("AdaptiveAvgPool2d", "AdaptiveMaxPool2d"))
     outcome = call(*options)
     assert (outcome.code, len(outcome.error_lines)) == (2, 3)
-    assert "begun with other code: search_space, model were edited since" in outcome.error_lines[0]
+    assert "started with different code: search_space, model changed since then" in outcome.error_lines[0]

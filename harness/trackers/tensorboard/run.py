@@ -29,7 +29,7 @@ class TensorBoard:
     """Writes what the run folder holds.
 
     The run folder itself is a run in TensorBoard. Below it are `fold1/train`, `fold1/valid` and, if there is an inner
-    split, `fold1/inner`. A quantity has the same name in each split of a fold, so that TensorBoard draws them in one
+    part, `fold1/inner`. A quantity has the same name in each split of a fold, so that TensorBoard draws them in one
     chart. Each method has its events on disk when it returns. Raises any error of TensorBoard or the disk.
     """
 
