@@ -31,7 +31,7 @@ def command() -> None:
     show_default=True,
     help="First train a model on all images, if the run has none.",
 )
-@click.option("--force", is_flag=True, help="Promote even if a check fails. The champion's record says so.")
+@click.option("--force", is_flag=True, help="Promote even if the gate fails or a champion is better. It is recorded.")
 @cli.trust_option
 @click.option("--runs", default="runs", show_default=True, help="Folder of all runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
