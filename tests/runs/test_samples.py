@@ -86,7 +86,7 @@ def test_commands_accept_a_project_of_version_0_1_0(
 ) -> None:
     shutil.copytree(SAMPLE, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
-    listed = json.loads(call("list", "--json").out)
+    listed = json.loads(call("list", "--tests", "--json").out)
     assert [run["status"] for run in listed["runs"]] == ["finished"] * 3
     assert listed["unreadable"] == []
     (champion,) = history(Path("models"))
