@@ -137,13 +137,13 @@ def align(models: Sequence[Answers]) -> Alignment:
     named, classes = [model.images for model in models], 1 + max(int(m.labels.max(initial=0)) for m in models)
     dense = np.split(np.unique(np.concatenate(named), return_inverse=True)[1], np.cumsum([len(m) for m in models])[:-1])
     keys = [images * classes + model.labels for images, model in zip(dense, models, strict=True)]
-    kept = np.ones(len(keys[0]), bool)
+    is_common = np.ones(len(keys[0]), bool)
     for other in keys[1:]:
-        kept &= np.isin(keys[0], other)
-    rows = [np.flatnonzero(kept)]
+        is_common &= np.isin(keys[0], other)
+    rows = [np.flatnonzero(is_common)]
     for other in keys[1:]:
         sorter = np.argsort(other)
-        rows.append(sorter[np.searchsorted(other, keys[0][kept], sorter=sorter)])
+        rows.append(sorter[np.searchsorted(other, keys[0][is_common], sorter=sorter)])
     groups = _joined([None if m.groups is None else m.groups[r] for m, r in zip(models, rows, strict=True)])
     paths = tuple(models[0].paths[i] for i in rows[0].tolist())
     return Alignment(tuple(rows), paths, groups, _left_out(models, dense, keys, len(rows[0])))

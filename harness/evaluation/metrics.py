@@ -129,9 +129,9 @@ def brier(labels: Indices, probabilities: Floats) -> float:
 def roc_auc(labels: Indices, probabilities: Floats) -> float | None:
     """Returns the area under the ROC curve; for three classes or more, the mean of each class against the others.
 
-    It is the probability that a random image of the class has a higher probability for it than a random image of
-    another class, with half of the ties (Mann and Whitney 1947; Hanley and McNeil 1982). None if a class has no images:
-    then its area is undefined, and the mean of the others would be a different quantity.
+    Take a random image of the class and one of another class. The area is the probability that the first has the higher
+    probability for the class, with half of the ties (Mann and Whitney 1947; Hanley and McNeil 1982). None if a class
+    has no images: then its area is undefined, and the mean of the others would be a different quantity.
 
     `roc_auc_score` of scikit-learn gives the same number. But it refuses rows that do not sum to 1, and takes 30
     seconds for 100,000 x 1,000, because it builds each curve. This function sorts each column and looks up the images

@@ -52,9 +52,12 @@ def tell_apart(
     differences between the sets in i and in j. Fold j has the same product, so the sum over all folds has twice the
     variance of independent folds.
 
-    It was simulated with `scripts/simulate alike`. For sets that do not differ, 0.5 is outside the interval in 6 % of
-    1,000 pairs with 35 and 949 images, in 8 % of 200 pairs with 15 and 949, and of 150 pairs each in 4 % with 15 and
-    20, in 5 % with 200 and 200, in 7 % with every image three times, and in 1 % with 64 features or with three images.
+    It was simulated with `scripts/simulate alike`. For sets that do not differ, 0.5 is outside the interval in:
+
+    - 6 % of 1,000 pairs with 35 and 949 images, and 8 % of 200 pairs with 15 and 949
+    - 4 % of 150 pairs with 15 and 20 images, and 5 % with 200 and 200
+    - 7 % of 150 pairs with every image three times, and 1 % with 64 features or with three images
+
     The whole interval is above 0.5 in at most 3 % of each. For sets that differ, the interval covers the mean AUC in 97
     to 98 %: cross-fitting adds less variance there, so the interval is slightly too wide.
 

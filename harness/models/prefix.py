@@ -60,8 +60,9 @@ def cut(model: nn.Module, image: tuple[int, int, int], shape: tuple[int, ...] | 
     The model takes images of the shape `image`, (C, H, W), and is left in eval mode. `shape` is that of one image's
     features, if an earlier cut has already tested that the two parts equal the whole.
 
-    Raises CannotCutError if there is no such step, if torch.fx cannot trace the forward pass, or if the two parts give
-    a different result than the whole for two images.
+    Raises:
+        CannotCutError: There is no such step, torch.fx cannot trace the forward pass, or the two parts give a different
+            result than the whole model.
     """
     everywhere = nn.modules.module  # has the hooks for all modules of the process
     shared = everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks

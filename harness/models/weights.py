@@ -149,7 +149,7 @@ class WeightsFile:
         return ModelError(
             f"the weights in {self.path} do not fit {fitting.architecture}",
             fitting.difference(readings or [*self.contents.readings(1)][:1]),
-            "use -s model=NAME with the model of these weights, or -s weights=imagenet",
+            "-s model=NAME, for the model of these weights, or -s weights=imagenet",
         )
 
 

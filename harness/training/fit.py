@@ -110,14 +110,14 @@ class Fit:
         state: The final state of the fit.
         epoch: The epoch of the weights in the file, from 1.
         checkpoint: The file.
-        kept: The predictions of that epoch for the validation set, if there is one.
+        predictions: Those of that epoch for the validation set, if there is one.
         seconds: Time of the whole fit, with image decoding.
     """
 
     state: State
     epoch: int
     checkpoint: Path
-    kept: KeptPredictions
+    predictions: KeptPredictions
     seconds: float
 
 
@@ -164,7 +164,7 @@ def train(
         epoch=done.epoch,
         stop_reason=done.state.stop_reason,
         checkpoint=done.checkpoint,
-        predictions=_predictions(plan, fold, done.kept),
+        predictions=_predictions(plan, fold, done.predictions),
         seconds=done.seconds,
     )
 
@@ -194,7 +194,7 @@ def fit(
     with blamed(experiment), naming, contextlib.ExitStack() as stack:
         fed = fit_batches(plan, split, model, Trainer(**arithmetic), plan.seed_of(fold))
         stack.callback(fed.close)
-        kept = KeptPredictions(plan.kept_by, mode)
+        predictions = KeptPredictions(plan.kept_by, mode)
         saver = ModelCheckpoint(
             folder.checkpoints / (f"fold{fold}.pt" if fold else MODEL_FILE),
             plan.kept_by,
@@ -211,7 +211,7 @@ def fit(
                 *_first_batch(plan, fold, folder, fed),
                 *watchers,
                 TerminateOnNaN(),
-                kept,
+                predictions,
                 saver,
                 *_optional_callbacks(experiment),
                 *([ProgressBar(plan.title(fold))] if ends is None else ends),
@@ -233,7 +233,7 @@ def fit(
             "no epoch ended, or the metric that chooses the epoch was always NaN",
             "remove the callback that stops the fit at once, or -s epoch=last",
         )
-    return Fit(state, saver.epoch, saver.path, kept, time.perf_counter() - started)
+    return Fit(state, saver.epoch, saver.path, predictions, time.perf_counter() - started)
 
 
 @contextlib.contextmanager
@@ -281,18 +281,18 @@ def _optional_callbacks(experiment: Experiment) -> list[Callback]:
     return callbacks
 
 
-def _predictions(plan: Plan, fold: int, kept: KeptPredictions) -> Predictions:
-    assert kept.logits is not None
+def _predictions(plan: Plan, fold: int, predictions: KeptPredictions) -> Predictions:
+    assert predictions.logits is not None
     images, valid = plan.images, plan.splits[fold].valid
     labels = np.array([images.labels[i] for i in valid], np.int64)
-    if not np.array_equal(kept.targets.numpy(), labels):
+    if not np.array_equal(predictions.targets.numpy(), labels):
         raise TrainingError(
             f"the validation of fold {fold} did not use its images",
             "a callback replaced validation batches, so predictions cannot be assigned to images",
             'change batches in that callback only if state.phase == "train"',
         )
     paths = tuple(images.paths[i] for i in valid)
-    probabilities = kept.logits.double().softmax(1).numpy()
+    probabilities = predictions.logits.double().softmax(1).numpy()
     groups = None if plan.groups is None else plan.groups[list(valid)]
     if groups is None and plan.experiment.repeats > 1:
         groups = np.array(valid, np.int64)  # one group per image: the models of all repeats predict it

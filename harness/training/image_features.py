@@ -76,7 +76,7 @@ def image_features(
         raise ModelError(
             f"{json_value(experiment.model)} has no features yet",
             "it has no pretrained weights",
-            "-s weights=imagenet for a model of torchvision or timm, for example -s model=resnet18",
+            "-s model=resnet18 -s weights=imagenet, for example",
         )
     inputs = choose_inputs(frozen, weights, model)
     model = prepared(frozen, model, weights)

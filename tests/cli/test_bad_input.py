@@ -425,7 +425,7 @@ AFTER = [
     Case(
         "another program's, with other classes",
         2,
-        "no model for these 3 classes",
+        "not a model for these 3 classes",
         checkpoint_of(
             lambda c, path: torch.save(build("resnet18", 2, (3, 64, 64)).state_dict(), path),
             *("--classes", "a,b,c"),

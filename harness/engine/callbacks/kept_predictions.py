@@ -33,7 +33,7 @@ class KeptPredictions(Callback):
     def __init__(self, monitor: str | None = None, mode: Mode = "auto") -> None:
         self._monitor = None if monitor is None else Monitor(monitor, mode)
         self._batches: list[tuple[Tensor, Tensor]] = []
-        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._chosen: list[tuple[Tensor, Tensor]] = []
         self.epoch = 0
         self.logits: Tensor | None = None
         self.targets: Tensor = torch.zeros(0)
@@ -41,7 +41,7 @@ class KeptPredictions(Callback):
     def on_fit_start(self, state: State) -> None:
         if self._monitor is not None:
             self._monitor.reset(state)
-        self._batches, self._kept = [], []
+        self._batches, self._chosen = [], []
         self.epoch, self.logits, self.targets = 0, None, torch.zeros(0)
 
     def on_epoch_start(self, state: State) -> None:
@@ -53,9 +53,9 @@ class KeptPredictions(Callback):
 
     def on_epoch_end(self, state: State) -> None:
         if self._monitor is None or self._monitor.improved(state):
-            self._kept, self.epoch = self._batches, state.epoch
+            self._chosen, self.epoch = self._batches, state.epoch
 
     def on_fit_end(self, state: State) -> None:
-        if self._kept:
-            logits, targets = zip(*self._kept, strict=True)
+        if self._chosen:
+            logits, targets = zip(*self._chosen, strict=True)
             self.logits, self.targets = torch.cat(logits).cpu(), torch.cat(targets).cpu()
