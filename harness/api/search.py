@@ -1,4 +1,4 @@
-"""`harness.search`: searches hyperparameters in Python."""
+"""`harness.search`: searches for good settings in Python."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def search(
     runs: str | Path = "runs",
     **settings: Any,
 ) -> StudyRun:
-    """Searches good settings of an experiment in this process, as `harness search` does.
+    """Searches for good settings of an experiment in this process, as `harness search` does.
 
     Args:
         experiment: A file, or the name of a file in `experiments/`. An `Experiment` without a file cannot be searched,

@@ -40,23 +40,25 @@ class Copies:
                 members.setdefault(first, []).append(i)
         return members
 
-    def near_across(self, judged: Collection[int], trained_on: Collection[int]) -> list[int]:
-        """The images of `judged` that have a near copy among the images of `trained_on`, in their order.
+    def near_across(self, evaluated: Collection[int], trained_on: Collection[int]) -> list[int]:
+        """The images of `evaluated` that have a near copy among the images of `trained_on`, in their order.
 
         Copies with equal pixels are not counted. They are leaks, which end a run.
         """
-        return list(self.partners_across(judged, trained_on))
+        return list(self.partners_across(evaluated, trained_on))
 
-    def partners_across(self, judged: Collection[int], trained_on: Collection[int]) -> dict[int, tuple[int, NearCopy]]:
-        """Image of `judged` -> (its nearest copy among `trained_on`, their pair), for the images of `near_across`."""
-        judged, trained_on = set(judged), set(trained_on)
+    def partners_across(
+        self, evaluated: Collection[int], trained_on: Collection[int]
+    ) -> dict[int, tuple[int, NearCopy]]:
+        """Image of `evaluated` -> (its nearest copy in `trained_on`, their pair), for the images of `near_across`."""
+        evaluated, trained_on = set(evaluated), set(trained_on)
         partners: dict[int, tuple[int, NearCopy]] = {}
         for pair in sorted(self.near, key=lambda pair: -pair.agreement):
             one, other = self.members[pair.first], self.members[pair.second]
             for some, others in ((one, other), (other, one)):
                 partner = next((i for i in others if i in trained_on), None)
                 if partner is not None:
-                    partners |= {i: (partner, pair) for i in some if i in judged and i not in partners}
+                    partners |= {i: (partner, pair) for i in some if i in evaluated and i not in partners}
         return dict(sorted(partners.items()))
 
 

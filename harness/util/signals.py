@@ -60,7 +60,7 @@ class _Process:
         self.kills: list[Action] = []
         self.marks: list[Action] = []
         self.advice: tuple[str, str] | None = None
-        self.told = False  # whether the message is printed
+        self.has_printed = False  # whether the message was printed
         self.say: Callable[[int], object] = lambda _: None
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -130,12 +130,12 @@ def ignore() -> None:
 
 def begin() -> None:
     """Resets the advice and the message at the start of a command."""
-    _process.advice, _process.told = None, False
+    _process.advice, _process.has_printed = None, False
 
 
 def is_first_to_tell() -> bool:
     """Whether the caller should print the message. True only once, so that it is printed once."""
-    first, _process.told = not _process.told, True
+    first, _process.has_printed = not _process.has_printed, True
     return first
 
 
