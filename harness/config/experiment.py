@@ -159,7 +159,7 @@ class Experiment:
         choice("adam", "adamw", "sgd").or_function("(parameters, lr=, weight_decay=) -> Optimizer"),
         "optimizer",
     )
-    lr: float = setting(1e-3, number("a number above 0", lambda v: v > 0), "learning rate; a scheduler's highest")
+    lr: float = setting(1e-3, number("a number above 0", lambda v: v > 0), "learning rate; with a scheduler, its peak")
     weight_decay: float = setting(
         0.0, number("a number from 0 up", lambda v: v >= 0), "weight decay, as the optimizer defines it"
     )
