@@ -129,7 +129,7 @@ def test_push_sends_lost_files_again(stored: Path, call: Call, how: str) -> None
         bad.unlink()
     pushed = call("data", "push")
     assert (pushed.code, "files sent" in pushed.out) == (0, True)
-    assert call("data", "push").out == "data.dvc: the remote has it all\n"
+    assert call("data", "push").out == "data.dvc: the remote has all files\n"
     forget(stored)
     assert call("data", "pull").code == 0
     assert content_of(stored / "data") == FILES
