@@ -19,9 +19,10 @@ from harness.cli.output import echo, echo_json
 def command(runs_to_compare: tuple[str, ...], allow_leak: bool, runs: str, out: str | None, as_json: bool) -> None:
     """Compare two or more results on the images that all of them have predictions for.
 
-    A result is a run, a trial or a test. Name it by its folder, its id, or the last characters of its id. A trial also
-    has a short name, such as study-sea_forest/trial-003. The word champion names the run of the champion. The
-    predictions of a run are its out-of-fold predictions.
+    A result is a run, a trial or a test. Name it by its folder, its id, or the last characters of its id. The word
+    champion names the run of the champion. The predictions of a run are its out-of-fold predictions.
+
+    A trial also has a short name, as in study-sea_forest/trial-003.
 
     Prints each accuracy, the difference of each pair with its interval, and the images that the results disagree
     about. --out also writes comparison.csv, images.csv, differences.png and disagreements.png.
