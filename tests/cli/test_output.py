@@ -15,11 +15,11 @@ Call = Callable[..., Outcome]
 WORDS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen end"
 
 
-def require_fitting(text: str, *, epochs: bool = False) -> None:
-    """Only a line with a long path alone may be longer, and the line of an epoch."""
+def require_fitting(text: str, *, progress: bool = False) -> None:
+    """Only a line with a long path alone may be longer, and the line of an epoch or a trial."""
     for line in text.splitlines():
         is_path = len(line.split()) <= 2 and "/" in line
-        assert len(line) <= WIDTH or is_path or (epochs and " epoch " in line), line
+        assert len(line) <= WIDTH or is_path or (progress and re.search(r" (epoch|trial) ", line)), line
 
 
 def require_aligned(lines: list[str], column: int) -> None:
@@ -44,7 +44,7 @@ def test_fitting_puts_the_rest_below_the_text() -> None:
 
 
 def test_fitting_puts_the_rest_below_the_last_of_several_names() -> None:
-    _, second = fitting(f"             {WORDS} {WORDS}")
+    _, second, *_ = fitting(f"             {WORDS} {WORDS}")
     assert re.match(r" {13}\w", second)
 
 
@@ -58,7 +58,7 @@ def test_fitting_breaks_no_line_at_a_fixed_space() -> None:
 
 def test_lines_of_a_run_and_its_test_fit_and_are_aligned(call: Call, project: Path, scenery: Path) -> None:
     run = call("run", "tiny")
-    require_fitting(run.err, epochs=True)
+    require_fitting(run.err, progress=True)
     require_fitting(run.out)
     require_aligned([line for line in run.err.splitlines()[1:] if line.startswith("  ")], 13)
     last = run.out.splitlines()
@@ -80,7 +80,7 @@ def test_lines_of_a_search_fit(call: Call, project: Path) -> None:
     search = call("search", "tiny", "-n", "2", "-s", "epochs=1")
     assert search.code == 0, search.err
     require_fitting(search.out)
-    require_fitting(search.err, epochs=True)
+    require_fitting(search.err, progress=True)
 
 
 def test_lines_of_champion_compare_and_predict_fit(
