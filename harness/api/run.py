@@ -13,6 +13,7 @@ from harness.config.experiment import Experiment
 from harness.runs.run_folder import RunFolder
 from harness.trackers.follower import start_early, wait_for_rest
 from harness.util.console import print_line
+from harness.util.console_log import copied_output
 from harness.util.files import require_writable
 from harness.util.signals import advice, begin
 from harness.workflows.crossval import cross_validate
@@ -20,6 +21,7 @@ from harness.workflows.experiment_copy import keep_of_notebook
 from harness.workflows.make_plan import make_plan
 
 
+@copied_output("harness.run")
 @torch.random.fork_rng(devices=())  # the caller's random numbers stay the same
 def run(
     experiment: str | Path | Experiment,

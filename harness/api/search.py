@@ -22,6 +22,7 @@ from harness.tuning.result import StudyResult
 from harness.tuning.run_search import run_search
 from harness.tuning.trial_loop import run_trials
 from harness.util.console import print_line
+from harness.util.console_log import copied_output, keep_output_in
 from harness.util.files import require_writable
 from harness.util.text import short_repr
 
@@ -95,6 +96,7 @@ class StudyRun:
         return table(rows, repr(self))
 
 
+@copied_output("harness.search")
 @torch.random.fork_rng(devices=())  # the caller's random numbers stay the same
 def search(
     experiment: str | Path | Experiment,
@@ -168,6 +170,7 @@ def search(
         allow_leak=allow_leak,
     )
     plan, study_state = prepare_search(file, chosen, options, begin="now")
+    keep_output_in(plan.folder.path)
     for line in plan_lines(plan, study_state, 1):
         print_line(line)
     progress = Progress(plan.total, len(plan.plan.splits), 1, quiet=False)

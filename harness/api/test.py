@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.runs.run_folder import RunFolder
+from harness.util.console_log import copied_output
 
 if TYPE_CHECKING:
     from harness.api.model import Model
     from harness.api.result import Run, Test
 
 
+@copied_output("harness.test")
 @torch.random.fork_rng(devices=())  # the caller's random numbers stay the same
 def test(
     model: str | Path | Run | Model | None = None,

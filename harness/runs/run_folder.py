@@ -28,7 +28,7 @@ from harness.util.schema import SchemaError, is_inside, quoted, require_inside, 
 COMPLETE = "complete"  # the state of a tracker that has the whole run
 LEFT = (  # patterns of the files that a run writes
     *("plots/*.png", "checkpoints/*.pt", f"{FOLDER}/*.npz"),
-    *("events.out.tfevents.*", "fold*/*/events.out.tfevents.*", "console*.log"),
+    *("events.out.tfevents.*", "fold*/*/events.out.tfevents.*", "console.log", "console-worker-*.log"),
 )
 RESULTS = ("accuracy", "interval_low", "interval_high", "loss", "fit_seconds")  # the numbers that compare runs
 

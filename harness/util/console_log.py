@@ -1,4 +1,4 @@
-"""`console.log`: a copy of what a command prints on stdout and stderr, in the folder of its run, study or test.
+"""`console.log`: a copy of what a command or a call prints on stdout and stderr, in the folder of its run or study.
 
 A command starts to copy before its folder exists; `keep_output_in` names the folder later. Each line is in the file as
 soon as it is printed, so a crash loses none. The file holds what a terminal would show: a progress bar is one line with
@@ -188,7 +188,11 @@ class CopiedBytes:
 
 @contextlib.contextmanager
 def copied_output(title: str) -> Iterator[None]:
-    """Within, what is printed is also kept for `keep_output_in`. `title` is the command as typed, without passwords."""
+    """Within, what is printed is also kept for `keep_output_in`; also a decorator.
+
+    Args:
+        title: The command as typed, without passwords, or the function that was called.
+    """
     global _active
     log, before = ConsoleLog(title), (_active, sys.stdout, sys.stderr)
     copies = tuple(cast("TextIO", CopiedStream(stream, log)) for stream in before[1:])

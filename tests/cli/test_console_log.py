@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import harness
 from tests.conftest import Outcome, Tracked, write_experiment
 
 Call = Callable[..., Outcome]
@@ -101,3 +102,10 @@ def test_console_log_of_each_worker_is_a_file(call: Call, project: Path) -> None
         "console-worker-1.log",
         "console-worker-2.log",
     }
+
+
+def test_console_log_of_a_run_in_python(project: Path) -> None:
+    run = harness.run("tiny", fold=1)
+    title, *rest = (run.path / "console.log").read_text().splitlines()
+    assert title.endswith("  harness.run")
+    assert any("epoch 2/2" in line for line in rest)
