@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -113,10 +114,24 @@ class Outcome:
     err: str
 
     @property
+    def whole_out(self) -> str:
+        """`out` with each line that was broken at 100 columns in one piece."""
+        return _whole(self.out)
+
+    @property
+    def whole_err(self) -> str:
+        """The same of `err`."""
+        return _whole(self.err)
+
+    @property
     def error_lines(self) -> list[str]:
         """The three lines of an error, and whatever wrongly follows them."""
         lines = self.err.splitlines()
         return lines[next(i for i, line in enumerate(lines) if line.startswith("error: ")) :]
+
+
+def _whole(text: str) -> str:
+    return re.sub(r"\n {8,}(?=\S)", " ", text)
 
 
 @pytest.fixture

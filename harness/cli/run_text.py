@@ -134,7 +134,7 @@ def _summary(
         ("run folder", str(crossval.run_dir)),
         ("checkpoints", str(crossval.results[0].checkpoint.parent)),
         ("plots", str(crossval.run_dir / "plots")),
-        *([("mlflow", model)] if model else []),
+        *named_rows("mlflow", [part.strip("() ") for part in model.split("  (") if part]),
         *([("report", str(report))] if (report := crossval.run_dir / "report.html").is_file() else []),
         *(
             ("not sent to", f"{name}: harness sync {crossval.run_dir}")

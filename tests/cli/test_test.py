@@ -173,7 +173,7 @@ def test_a_leak_is_shown_wherever_the_number_is(call: Call, store: Path, tracked
     assert not list((store / "runs").rglob("run.json"))
     outcome = call("test", tracked.run.path, *options, "--allow-leak")
     leak = "LEAK: 33 of the 33 images were trained on, so it is too good"
-    assert re.search(rf"^accuracy .*{leak}$", outcome.out, re.MULTILINE)
+    assert re.search(rf"^accuracy .*{leak}$", outcome.whole_out, re.MULTILINE)
     assert leak in page.read_text()
     assert leak in call("list", "--tests").out
     client = connect(tracking_uri())

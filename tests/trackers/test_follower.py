@@ -55,7 +55,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     [
         (1.0, "", "complete", "complete", []),
         (5.0, "", "complete", "complete", ["waiting for MLflow, 10 s at most"]),
-        (60.0, "", "complete", SENDING, ["waiting for", "in the background: harness list", "harness sync {path}"]),
+        (
+            60.0,
+            "",
+            "complete",
+            SENDING,
+            ["waiting for", "in the background; harness list", "to wait for it: harness sync {path}"],
+        ),
         (1.0, "it hung", "it hung", "it hung", ["not sent to  mlflow: harness sync {path}"]),
         (60.0, "MLflow fails", "", SENDING, ["not sent to  mlflow: harness sync {path}"]),
         (1.0, "it ended with -9", "", "it ended with -9", ["warning: it ended with -9", "harness sync {path}"]),

@@ -261,7 +261,7 @@ def test_resume_records_another_machine(cut_off: RunFolder, call: Callable[..., 
     outcome = call("resume", cut_off.id)
     assert outcome.code == 0
     assert "differs    torch: 1.0 then" in outcome.err
-    assert "the numbers are those of a whole run within noise (torch: 1.0 then" in outcome.out
+    assert "equal to an uninterrupted run within noise (torch: 1.0 then" in outcome.whole_out
     (resume,) = RunFolder.open(cut_off.path).record.resumes
     assert [each.split(":")[0] for each in resume.differs] == ["torch", "host", "threads"]
 
