@@ -97,13 +97,13 @@ def field_tables() -> str:
     lines: list[str] = []
     for field in dataclasses.fields(harness.Experiment):
         if field.name in FIELD_GROUPS:
-            lines += ["", f"### {FIELD_GROUPS[field.name]}", ""]
+            lines += ["```", "", f"### {FIELD_GROUPS[field.name]}", "", "```{table}", ":class: fields", ""]
             lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
         kind = str(field.type).replace("Callable[..., Any]", "function").replace("Any", "object")
         meaning = f"{field.metadata['about']}. Values: {field.metadata['rule'].takes}"
         cells = (f"`{field.name}`", f"`{kind}`", f"`{field.default!r}`", meaning)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines).strip()
+    return "\n".join([*lines[1:], "```"]).strip()
 
 
 def describe_fields(_app: Any, _what: str, _name: str, thing: Any, _options: Any, lines: list[str]) -> None:

@@ -77,3 +77,8 @@ def test_every_picture_is_shown() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     pictures = [*(ROOT / "docs").glob("*.png"), *(ROOT / "docs").glob("*.svg")]
     assert [picture.name for picture in pictures if f"{picture.name})" not in text] == []
+
+
+def test_no_page_has_a_name_of_sphinx() -> None:
+    """Sphinx writes pages of these names, over those of the site."""
+    assert {page.stem for page in PAGES} & {"search", "genindex", "py-modindex"} == set()

@@ -55,7 +55,9 @@ class Shell:
             script = programs / name
             script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module} "$@"\n')
             script.chmod(0o755)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "HARNESS_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "HARNESS_", "SSH_"))
+        }
         self.environment = kept | {
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
@@ -107,7 +109,7 @@ class Shell:
 
     def read(self, printed: IO[str]) -> list[str]:
         printed.seek(0)
-        lines = [line.rstrip() for line in self.shown(printed.read()).strip("\n").splitlines()]
+        lines = [line.rstrip() for line in self.shown(printed.read()).strip("\ufeff\n").splitlines()]
         return [line for line in lines if not UNSTEADY.match(line)]
 
     def shown(self, text: str) -> str:
