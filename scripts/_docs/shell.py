@@ -26,6 +26,12 @@ SHOWN_IDS = [
         strict=True,
     )
 ]
+STEADY = (  # ports and ids that differ from call to call
+    (r"127\.0\.0\.1:60\d\d", "127.0.0.1:6006"),
+    (r"127\.0\.0\.1:50\d\d", "127.0.0.1:5000"),
+    (r"127\.0\.0\.1:8[01]\d\d", "127.0.0.1:8090"),
+    (r"runs:/[0-9a-f]{32}", "runs:/d33fd1b6a546437094648d39a8e2bdfc"),
+)
 INTERPRETER = """
 import contextlib, io, json, sys, traceback
 names = {"__name__": "__main__"}
@@ -39,6 +45,11 @@ for line in sys.stdin:
             error = traceback.format_exc()
     print(json.dumps([printed.getvalue(), error]), file=answers, flush=True)
 """
+
+
+def heed_interrupts() -> None:
+    """Undoes what a shell does to a background job: it ignores Ctrl-C, and so would the commands of a page."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Shell:
@@ -77,18 +88,22 @@ class Shell:
 
     def run(self, command: str, stop_after: float | None = None) -> tuple[list[str], int]:
         """The lines that a command prints, and its exit code. Ctrl-C ends it after `stop_after` seconds."""
-        place = self.scratch / "folder"
+        place = self.home.parent / f".{self.home.name}.folder"
         script = f"{self.real(command)}\ncode=$?\npwd > {shlex.quote(str(place))}\nexit $code"
         with tempfile.TemporaryFile("w+") as printed:
             process = subprocess.Popen(
                 ["bash", "-c", script], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
-                stdout=printed, stderr=subprocess.STDOUT, start_new_session=True,
+                stdout=printed, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=heed_interrupts,
             )  # fmt: skip
             try:
                 code = process.wait(stop_after or 600)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGINT if stop_after else signal.SIGKILL)
-                code = process.wait(60)
+                try:
+                    code = process.wait(60)
+                except subprocess.TimeoutExpired:  # it does not answer Ctrl-C
+                    os.killpg(process.pid, signal.SIGKILL)
+                    code = process.wait()
             output = self.read(printed)
         if place.exists():
             self.folder = Path(place.read_text().strip())
@@ -122,6 +137,8 @@ class Shell:
             text = re.sub(rf"(?<![\w-]){real[-4:]}(?![\w-])", shown[-4:], text)
         for path, name in ((self.home, "~/project"), (self.scratch / "cache", "~/.cache/harness"), (ROOT, "~/harness")):
             text = text.replace(str(path.resolve()), name).replace(str(path), name)
+        for pattern, same in STEADY:
+            text = re.sub(pattern, same, text)
         return text
 
     def real(self, text: str) -> str:

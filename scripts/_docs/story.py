@@ -56,7 +56,9 @@ def run_blocks(page: str, shell: Shell) -> Iterator[Outcome]:
             yield Outcome(block, block.text, (error,) if error else ())
         elif block.comment == "output":
             written = block.text.splitlines()
-            problems = () if same_output(written, printed) else ("Python prints something else", *printed)
+            problems = (
+                () if same_output(written, printed) else ("\n".join(["Python prints something else:", *printed]),)
+            )
             yield Outcome(block, "".join(f"{line}\n" for line in shorten(written, printed)), problems)
 
 
