@@ -166,7 +166,7 @@ def test_data_check_does_not_wait_for_a_pipe(call: Callable[..., Outcome], label
         assert outcome.code == 4
         assert outcome.error_lines[:2] == ["error: p.csv is not a table", "  why: it is a folder, a pipe or a device"]
     outcome = call("data", "check", "labels.csv", "-s", "test_data=p.csv")
-    assert "the test images are not checked: p.csv is no table" in outcome.out
+    assert "the test images are not checked: p.csv is not a table" in outcome.out
     for force in ((), ("--force",)):
         outcome = call("data", "check", "labels.csv", "--out", "p.html", *force)
         assert (outcome.code, outcome.error_lines[1]) == (2, "  why: it is a pipe or a device")

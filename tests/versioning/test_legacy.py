@@ -77,7 +77,7 @@ def test_pull_brings_a_project_of_dvc_2_without_git(without_git: Path, call: Cal
     state = state_of(read_tracked(Path("data.dvc")), {(without_git / "data/table.csv"): md5_of(TEXTS["table.csv"])})
     assert state.word == CLEAN
     (without_git / "data/table.csv").write_bytes(b"other")
-    assert "1 changed: harness data track data keeps it" in call("data", "status").out
+    assert "1 changed: harness data track data, to save it" in call("data", "status").out
     assert call("data", "pull", "--force").code == 0
     forget(without_git, ".dvc/cache")
     shutil.rmtree(storage)

@@ -119,7 +119,7 @@ def test_pull_raises_if_the_remote_has_lost_files(stored: Path, call: Call) -> N
     )
     shutil.rmtree(stored.parent / "storage")
     assert_reported(
-        call("data", "pull"), 5, "the remote storage is not there", str(stored.parent / "storage"), "mount it"
+        call("data", "pull"), 5, "the remote storage is not there", str(stored.parent / "storage"), "mount the disk"
     )
 
 
