@@ -146,7 +146,7 @@ def test_is_same_record_ignores_arguments_in_records_of_0_1_0() -> None:
     now = Experiment(callbacks=[GradientClipping(5)]).to_dict()
     require_same("study", {"experiment": {**now, "callbacks": [name]}}, {"experiment": now})
     other = Experiment(callbacks=[GradientClipping(6)]).to_dict()
-    with pytest.raises(UsageError, match="begun otherwise"):
+    with pytest.raises(UsageError, match="was started with other settings"):
         require_same("study", {"experiment": other}, {"experiment": now})
 
 
