@@ -6,7 +6,8 @@ import re
 
 ELISION = "..."
 UNSTEADY = re.compile(  # lines that depend on how busy the machine is, and are left out
-    r"^(sending |MLflow gets |MLflow has | +mlflow  |process \d+ |.*(seconds|MB) so far)"
+    r"^(sending |waiting for MLflow|the rest is sent to MLflow|MLflow gets |MLflow has "
+    r"| +mlflow  |process \d+ |.*(seconds|MB) so far)"
 )
 MASKS = (
     (re.compile(r"^( *device +).*"), r"\1…"),

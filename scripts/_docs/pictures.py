@@ -34,7 +34,7 @@ def trackers(shell: Shell) -> tuple[Image.Image, Image.Image]:
     do(shell, "harness run quickstart -s lr=1e-3 --json", "harness sync runs/quickstart/2*")
     pictures = []
     for name, query, (width, height) in (
-        ("tensorboard", "/?smoothing=0&runFilter=valid&tagFilter=%5E(loss%7Caccuracy)%24#timeseries", (1280, 700)),
+        ("tensorboard", "/?smoothing=0&runFilter=valid#timeseries", (1280, 720)),
         ("mlflow", "/#/experiments/1/runs?workflowType=machine_learning", (1620, 480)),
     ):
         command = [sys.executable, "-m", "harness", "ui", "--only", name]
@@ -88,7 +88,8 @@ def study(shell: Shell) -> Image.Image:
     images = [
         Image.open(plots / f"{name}.png").convert("RGB") for name in ("history", "parallel", "slices", "importances")
     ]
-    return below([image.resize((1100, image.height * 1100 // image.width)) for image in images])
+    scale = 1100 / max(image.width for image in images)
+    return below([image.resize((round(image.width * scale), round(image.height * scale))) for image in images])
 
 
 def resize(_shell: Shell) -> Image.Image:
@@ -98,7 +99,7 @@ def resize(_shell: Shell) -> Image.Image:
         before = drawn_boat(size)
         after = [np.asarray(Preparation(image_size=168, resize=way, background="grey").array(before))
                  for way in ("squash", "crop", "pad")]  # fmt: skip
-        titles = [f"{size[0]} × {size[1]} pixels", *(f'resize="{way}"' for way in ("squash", "crop", "pad"))]
+        titles = [f"{size[0]} x {size[1]} pixels", *(f'resize="{way}"' for way in ("squash", "crop", "pad"))]
         images = [titled(image, title) for image, title in
                   zip([before, *map(Image.fromarray, after)], titles, strict=True)]  # fmt: skip
         images[0] = padded(images[0], (300, images[0].height))
@@ -108,7 +109,7 @@ def resize(_shell: Shell) -> Image.Image:
 
 def drawn_boat(size: tuple[int, int]) -> Image.Image:
     """A drawn sea of the demo data with a sun and a boat, whose shapes show what resizing does."""
-    image = draw("train", "sea", 5).resize(size, Image.Resampling.BICUBIC)
+    image = draw("train", "sea", 148).resize(size, Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(image)
     width, height = size
     pen.ellipse((0.78 * width, 0.1 * height, 0.78 * width + 30, 0.1 * height + 30), fill=(255, 214, 95))

@@ -30,6 +30,7 @@ STEADY = (  # ports and ids that differ from call to call
     (r"127\.0\.0\.1:60\d\d", "127.0.0.1:6006"),
     (r"127\.0\.0\.1:50\d\d", "127.0.0.1:5000"),
     (r"127\.0\.0\.1:8[01]\d\d", "127.0.0.1:8090"),
+    (r"-changes/\d{8}-\d{6}", "-changes/20261128-095000"),
     (r"runs:/[0-9a-f]{32}", "runs:/d33fd1b6a546437094648d39a8e2bdfc"),
 )
 INTERPRETER = """
