@@ -113,6 +113,11 @@ def test_shorten_leaves_out_what_the_page_leaves_out() -> None:
     assert shorten([".", ".", "...", "."], printed) == ["a", "fold 1", "...", "z"]
     assert shorten(["a", "z"], ["a", "b", "z"]) == ["a", "b", "z"]
     assert shorten([], printed) == printed
+    assert shorten(["...", "  loss focal, lr 1", "..."], ["a", "b", "  loss focal, rate 1", "z"]) == [
+        "...",
+        "  loss focal, rate 1",
+        "...",
+    ]
 
 
 def test_fields_of_other_libraries_page_are_taken() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 
 ELISION = "..."
@@ -36,6 +37,11 @@ def same_output(written: list[str], printed: list[str]) -> bool:
     return re.fullmatch(pattern, text) is not None
 
 
+def difference(line: str, other: str) -> float:
+    """0 for equal lines, 1 for lines without a common word."""
+    return 0.0 if line == other else 1 - 0.9 * difflib.SequenceMatcher(None, line.split(), other.split()).ratio()
+
+
 def shorten(written: list[str], printed: list[str]) -> list[str]:
     """`printed` with the lines left out that `written` leaves out with `...`: the alignment with the fewest changes."""
     if ELISION not in [line.strip() for line in written]:
@@ -55,7 +61,7 @@ def shorten(written: list[str], printed: list[str]) -> list[str]:
                 ways = [(cost + 1.5, lines)]
                 if j:
                     cost, lines = above[j - 1]
-                    ways.append((cost + (line != new[j - 1]), (*lines, printed[j - 1])))
+                    ways.append((cost + difference(line, new[j - 1]), (*lines, printed[j - 1])))
                     cost, lines = best[j - 1]
                     ways.append((cost + 1, (*lines, printed[j - 1])))
             best.append(min(ways, key=lambda way: way[0]))
