@@ -95,7 +95,7 @@ def load_model(
     if ":" in named and function is None:
         raise ModelError(
             f"{path.name} needs its experiment's file",
-            f"its model is a function of that ({without_module(named)}), and only a command about the run runs it",
+            f"a function in it makes the model ({without_module(named)}), and only a command for the run calls it",
             "harness champion promote RUN, which logs it to MLflow",
         )
     make = function(named) if ":" in named and function is not None else named

@@ -190,7 +190,12 @@ CASES = [
     ),
     Case("code in a torch file", 2, "it contains Python objects", saved({"a": Evil()})),
     Case("weights that are not finite", 2, "are not all finite", saved(not_finite())),
-    Case("half a checkpoint", 2, "is no whole checkpoint", saved({"format": "harness-checkpoint-1", "transform": {}})),
+    Case(
+        "half a checkpoint",
+        2,
+        "is not a complete checkpoint",
+        saved({"format": "harness-checkpoint-1", "transform": {}}),
+    ),
     Case("keys that are not strings", 2, "do not fit small_cnn", saved({1: torch.zeros(2), (2, 3): torch.zeros(2)})),
     Case("a model that fails", 2, "model <lambda> failed at experiments/bad.py:4", part("model=lambda classes: 1 / 0")),
     Case("batches of one", 2, "cannot take batches of 1 images of 32 px", settings("model=resnet18", "batch_size=1")),
