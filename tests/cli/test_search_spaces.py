@@ -92,7 +92,7 @@ experiment = experiment.replace(callbacks=[Prune()])
     outcome = call("search", "own", "--trials", "6", *options)
     assert outcome.code == 0
     assert "own, study own: 6 pruned of 6 trials\n  no trial is complete\n" in outcome.out
-    assert "  pruned     6 × by experiments/own.py:" in outcome.out
+    assert "  pruned      6 × by experiments/own.py:" in outcome.out
     assert "it cannot win" in outcome.out
     run = json.loads((project / "runs/own/study-own/trial-000/run.json").read_text())
     assert run["status"] == "pruned"

@@ -70,7 +70,7 @@ def test_kept_choices_shows_code_that_works(choices: list[Any]) -> None:
 def test_kept_choices_refuses_choices_that_are_not_a_list() -> None:
     assert refused("resnet18").fix == "trial.suggest_categorical('widths', ['resnet18'])"
     assert "are not a list" in refused(5).what
-    assert "another order" in refused({"b", "a"}).why
+    assert "differs between processes" in refused({"b", "a"}).why
     assert refused({"b", "a"}).fix.endswith("['a', 'b'])")
     assert "contain <Odd>" in refused([Odd()]).what
     for huge in (10**400, 10**5000):  # Optuna compares choices as floats

@@ -69,7 +69,7 @@ def test_open_database_refuses_a_file_that_is_not_a_database(content: bytes, tmp
     path = tmp_path / "studies"
     path.write_bytes(content)
     error = require_refused(path, "studies is not an SQLite database")
-    assert ("which is a journal" in error.fix) == content.startswith(b"{")
+    assert ("because it is a journal" in error.fix) == content.startswith(b"{")
 
 
 def test_open_database_refuses_a_missing_folder(tmp_path: Path) -> None:
