@@ -38,7 +38,7 @@ def study_page(folder: StudyFolder) -> str:
         raise UsageError(
             f"{folder.path} has nothing to report",
             "no trial of this study has finished a fold",
-            f"harness search {record.experiment_name} --study {record.name}   continues the study",
+            f"harness search {record.experiment_name} --study {record.name}",
         )
     best = None if result.best is None else result.best.trial
     metric = str(record.asked.get("metric", ACCURACY[0]))

@@ -121,5 +121,5 @@ class Folder(Generic[R]):
         except SchemaError as error:
             link = next((part for part in reversed((path, *path.parents)) if part.is_symlink()), path)
             there, here = quote(os.path.realpath(link)), quote(str(link))
-            fix = f"rm {here} && cp -r {there} {here}   replaces the link with a copy"
+            fix = f"rm {here} && cp -r {there} {here}"
             raise UsageError(f"{path} is not used", str(error), fix) from error

@@ -131,11 +131,11 @@ def no_images(model: Path) -> list[object]:
 CASES = [
     Case("no format", 2, "needs --to FORMAT", lambda model: [model]),
     Case("an unknown format", 2, "'--to'", lambda model: [model, "--to", "tflite"]),
-    Case("an output that exists", 2, "a.pth is there already", already_there),
+    Case("an output that exists", 2, "a.pth already exists", already_there),
     Case(
         "a folder that is not there",
         2,
-        "the folder no/such is not there",
+        "the folder no/such does not exist",
         lambda model: [model, "--to", "state_dict", "--out", "no/such/a.pth"],
     ),
     Case(

@@ -36,7 +36,7 @@ def test_predict_prints_one_line_per_image(call: Call, tracked: Tracked, photos:
     assert len(lines) == 4
     assert lines[0].startswith("photos/forest/")
     assert " %  (" in lines[0]
-    assert "its best fold's model" in outcome.err
+    assert "its best fold's model" in " ".join(outcome.err.split())
     accuracy, interval = tracked.run.record.accuracy or 0, tracked.run.record.interval or [0, 0]
     low, high = (f"{100 * bound:.1f}" for bound in interval)
     worth = f"{100 * accuracy:.1f} % out of fold (95 % interval {low} to {high} %, n = {tracked.run.record.n})"
@@ -153,8 +153,8 @@ def test_predict_features_writes_both_files_once(call: Call, tracked: Tracked, p
         (("MODEL", "empty"), 4, "there are no images"),
         (("nothing", "photos"), 2, "nothing is neither a model nor an image"),
         (("MODEL", "photos", "--csv", "--json"), 2, "--csv and --json"),
-        (("MODEL", "photos", "--sort", "a.txt"), 2, "a.txt is no folder"),
-        (("MODEL", "photos", "--explain", "a.txt"), 2, "a.txt is no folder"),
+        (("MODEL", "photos", "--sort", "a.txt"), 2, "a.txt is not a folder"),
+        (("MODEL", "photos", "--explain", "a.txt"), 2, "a.txt is not a folder"),
         (("MODEL", "photos", "--sort", "photos"), 2, "are in the output folder photos"),
         (("MODEL", "photos", "--sort", "/proc/none"), 1, "cannot be written"),
         (("MODEL", "photos", "--features", "f.txt"), 2, "is not a NumPy file"),

@@ -82,7 +82,7 @@ def test_floors_of_classes_and_looks_at_the_images(call: Call, project: Path, tr
     assert "the gate is not met: recall of forest" in outcome.error_lines[0]
     for wrong in ("sea", "sea=2", "=0.5", "sea=nan"):
         outcome = call("test", tracked.run.path, *options, "--min-recall", wrong)
-        assert (outcome.code, outcome.error_lines[0]) == (2, f"error: --min-recall {wrong} is no floor")
+        assert (outcome.code, outcome.error_lines[0]) == (2, f"error: --min-recall {wrong} is not a floor")
     assert call("test", tracked.run.path, *options, "--min-recall", "lake=0.5").code == 2
 
 

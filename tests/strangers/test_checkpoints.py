@@ -86,7 +86,7 @@ def test_a_checkpoint_that_asks_for_more_than_it_holds_is_refused_before_it_is_r
     ):
         for name in whole.namelist():
             packed.writestr(name, bytes(2**29) if name.endswith("data/0") else whole.read(name))
-    for name, says in (("wide.pt", "asks for 68,719,476,736 bytes"), ("bomb.pt", "unpack to")):
+    for name, says in (("wide.pt", "needs 68,719,476,736 bytes"), ("bomb.pt", "unpack to")):
         for command in (("test", name, "--data", scenery, "--tracker", "none"), ("predict", name, scenery)):
             outcome = sandbox.runs(*command)
             assert (outcome.code, len(outcome.error_lines)) == (2, 3), outcome.err
