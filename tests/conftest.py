@@ -213,7 +213,7 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(new_database: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project, with an empty MLflow store of its own; by its whole path, since MLflow keeps what it opened."""
+    """The project, with a new empty MLflow store. Its path is absolute, because MLflow caches opened stores."""
     shutil.copy(new_database, project / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
     monkeypatch.setattr(follower, "WAIT_SECONDS", 60.0)  # who has a store looks at it; MLflow is slow on busy cores

@@ -257,7 +257,7 @@ def _usage(error: click.ClickException, known: Sequence[str]) -> UsageError:
     path = context.command_path if context else "harness"
     if type(error).__name__ == "NoArgsIsHelpError":  # whose message is the whole help page
         commands = ", ".join(context.command.list_commands(context)) if context else ""
-        return UsageError(f"{path} does nothing by itself", f"its commands are {commands}", f"{path} --help")
+        return UsageError(f"{path} needs a command", f"its commands are {commands}", f"{path} --help")
     message = without_secrets(error.format_message(), *known)
     if "PRIVATE KEY" in message or "private_key" in message:
         message = "a value looks like a key, and is not shown"
@@ -272,7 +272,7 @@ def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:
     if users:
         return UserCodeError(f"code of yours failed at {users}", why, f"mend that line; {TRACEBACK}")
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return UsageError(f"{error.filename} is no file", "its name is too long", "a shorter name")
+        return UsageError(f"cannot open {error.filename}", "its name is too long", "a shorter name")
     if isinstance(error, OSError) and error.errno in (*FULL, *READ_ONLY):
         name = error.filename or ("the output" if _is_of_printing(error) else "a file")
         return storage_error(error, name, "ls -ld of that file and its folder; chmod, or another")

@@ -258,11 +258,11 @@ def _beyond(content: Mapping[str, Any], out: Mapping[str, Any]) -> str:
 
 
 def _require_place(file: Path, where: Path) -> None:
-    """Raises DataError if a `.dvc` file tracks a path that is not below its folder, or is not data."""
+    """Raises DataError if a `.dvc` file tracks a path outside its folder, or that is not data."""
     home = Path(os.path.normpath(file.parent))
     parts = where.relative_to(home).parts if where.is_relative_to(home) else ()
     if not parts:
-        raise _damaged(file, f"{quoted(str(where))} is not below {home}")
+        raise _damaged(file, f"{quoted(str(where))} is not inside {home}")
     if _is_reserved(parts):
         raise _damaged(file, f"{quoted(str(where))} cannot be data: programs run files in that folder")
 

@@ -1,8 +1,8 @@
 """Runs all contenders on all tasks, side by side. Prints a table, and writes the figures to a JSON file.
 
-Each measurement is a process of its own. Rounds go over all contenders, so that a machine whose speed drifts does so
-for all; what is shown are medians over the rounds. Plain and Lightning do one epoch of one fold of work (b), times
-fifteen; --full has them do all of it.
+Each measurement is a separate process. Each round runs all contenders, so a change in the machine's speed affects all
+of them. The table shows medians over the rounds. Plain and Lightning run one epoch of one fold of task (b), and their
+time is multiplied by fifteen; with --full they run all of it.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Outcome:
     """The result of one study.
 
     Attributes:
-        false: By rule, whether a trial that is no worse than the best was called different.
+        false: By rule, whether a trial as good as the best was called different.
         found: Share of the truly worse trials in the table that were called different; None if there are none.
         errors: By rule, the value of the best trial minus its true value.
         covers: By rule, whether the interval contains the true value.

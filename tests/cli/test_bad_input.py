@@ -170,7 +170,7 @@ CASES = [
         with_weights(lambda path: torch.save(build("mobilenet_v3_small", 2, (3, 32, 32)).state_dict(), path)),
     ),
     Case(
-        "weights that are no torch file",
+        "weights in a file of another kind",
         2,
         "w.pth is not a torch file",
         with_bytes(b"hello"),

@@ -39,7 +39,7 @@ def test_python_m_harness_runs_the_command() -> None:
         (["run", "x", "y"], "Got unexpected extra argument"),
         (["data", "demmo"], "No such command 'demmo'"),
         (["--wrong"], "No such option"),
-        (["data"], "harness data does nothing by itself"),
+        (["data"], "harness data needs a command"),
     ],
 )
 def test_mistyped_command_exits_with_2_and_three_lines(arguments: list[str], message: str, call: Call) -> None:

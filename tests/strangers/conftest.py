@@ -91,7 +91,7 @@ class Sandbox:
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory, scenery: Path) -> Path:
-    """The project of somebody else, with a run of a plain model and one of a model of their own."""
+    """Another person's project, with one run of a built-in model and one of the person's own model."""
 
     def make(home: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -124,7 +124,7 @@ def sandbox(stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cal
 
 
 def lay_own_run(sandbox: Sandbox, stranger: Path) -> Path:
-    """Lays the stranger's run with a model of their own into the project; its code would make the canary."""
+    """Copies the stranger's run with an own model into the project; its code would create the canary file."""
     (theirs,) = (stranger / "runs/own").iterdir()
     run = sandbox.project / "runs/own" / theirs.name
     shutil.copytree(theirs, run)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from harness.config.experiment_file import ExperimentFile, load
 from harness.tuning.best_file import CannotBeWrittenError, best_file
 
-WRITTEN = '''"""An experiment with parts of its own."""
+WRITTEN = '''"""An experiment with own parts."""
 
 from harness import Experiment, run_file
 
@@ -92,7 +92,7 @@ def test_best_file_calls_the_space_for_a_value_without_a_name(tmp_path: Path) ->
 
 def test_best_file_ignores_a_main_block_in_a_docstring(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
-    path.write_text(WRITTEN.replace("of its own.", "of its own.\n\nif __name__ == '__main__': it runs\n"))
+    path.write_text(WRITTEN.replace("own parts.", "own parts.\n\nif __name__ == '__main__': it runs\n"))
     file = ExperimentFile.run(path)
     written = file.experiment
     (tmp_path / "best.py").write_text(best_file(file, written.replace(lr=0.5), "the best", {}))
