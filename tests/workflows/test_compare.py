@@ -129,7 +129,7 @@ def test_compare_runs_averages_repeats(runs: Path) -> None:
     found = compared(runs, run, lay_run(runs, predicted("++++")))
     assert found.n == 4
     assert found.accuracies[0].value == pytest.approx((1 + 1 / 3 + 2 / 3 + 1 / 3) / 4)
-    assert "A has up to 3 predictions of an image, by its repeats: they are averaged" in notes(found)
+    assert "A has up to 3 predictions per image, because of its repeats: they are averaged" in notes(found)
     assert (
         "another seed changes the accuracy of A by about 14.43 points (standard deviation of its 3 repeats)"
         in notes(found)
@@ -148,7 +148,7 @@ def test_compare_runs_counts_copies_once_and_groups_as_one(runs: Path) -> None:
     copies = predicted("++++", prints=[1, 2, 1, 3], groups=[0, 1, 0, 2])
     found = compared(runs, lay_run(runs, copies), lay_run(runs, predicted("+-+", prints=[1, 2, 3])))
     assert found.n == 3 - 1  # there the third image has another class
-    assert "A has copies of images: the same pixels count once" in notes(found)
+    assert "A has copies of images: images with the same pixels count once" in notes(found)
     places = predicted(GOOD, groups=[i // 6 for i in range(60)])
     grouped = lay_run(runs, places, experiment={"groups": "folder"})
     plain = lay_run(runs, predicted(POOR))
@@ -175,7 +175,7 @@ def test_compare_runs_accepts_the_champion_a_trial_and_a_test(runs: Path) -> Non
         "trial study-wide/trial-003",
         "test 2026-test of 2026-abcd/fold1.pt",
     ]
-    assert "C tested one model; in A and B, each fold's model predicts the fold's images" in notes(found)
+    assert "C tested one model; in A and B, each fold has a separate model" in notes(found)
     assert "if B was chosen as the best of many trials, its accuracy on these images is too good" in notes(found)
     with pytest.raises(UsageError, match=r"champion and .* are the same run"):
         compare_runs(["champion", run.id], runs)
@@ -229,7 +229,7 @@ def test_compare_runs_with_one_optimistic_accuracy_is_not_fair(runs: Path) -> No
 
 def test_compare_runs_refuses_or_marks_a_leak(runs: Path) -> None:
     run, test = lay_run(runs, predicted(FAIR)), lay_test(runs, predicted(GOOD), leaked=60)
-    with pytest.raises(DataError, match="B was trained on images that it is judged on") as caught:
+    with pytest.raises(DataError, match="B was evaluated on images that it was trained on") as caught:
         compared(runs, run, test)
     assert "LEAK: 60 of the 60 images were trained on" in caught.value.why
     found = compared(runs, run, test, allow_leak=True)
@@ -241,7 +241,7 @@ def test_compare_runs_finds_a_leak_in_a_test_of_an_earlier_version(runs: Path) -
     """Version 0.1.0 did not look for leaks. The settings of the test say what its model was trained on."""
     run = lay_run(runs, predicted(FAIR, known=False), experiment={"data": "photos"}, data={"folder": "photos"})
     test = lay_test(runs, predicted(GOOD, known=False), experiment={"data": "photos"}, data={"folder": "photos"})
-    with pytest.raises(DataError, match="B was trained on images that it is judged on"):
+    with pytest.raises(DataError, match="B was evaluated on images that it was trained on"):
         compared(runs, run, test)
     (pair,) = compared(runs, run, test, allow_leak=True).pairs
     assert pair.unfair
@@ -276,7 +276,7 @@ def test_compare_runs_takes_fingerprints_from_a_run_with_the_same_data(runs: Pat
     for sides, which in (((one, old), "B"), ((old, one), "A")):
         with pytest.raises(DataError, match="the images of A and B cannot be matched") as caught:
             compared(runs, *sides)
-        assert caught.value.why.startswith(f"{which} does not know the pixels")
+        assert caught.value.why.startswith(f"{which} has no fingerprints of its images")
 
 
 def no_image(runs: Path) -> list[RunFolder]:
@@ -312,9 +312,15 @@ REFUSED: list[tuple[Callable[[Path], list[RunFolder]], type[HarnessError], str, 
         "B has 60 images of test",
         "the same FOLDER, then harness",
     ),
-    (re_encoded, DataError, "no image in common", "60 have the same path and other pixels", "--data FOLDER"),
+    (re_encoded, DataError, "no image in common", "60 have the same path but other pixels", "--data FOLDER"),
     (other_classes, DataError, "A and B have different classes", "forest, sea, lake", "runs of the same classes"),
-    (nothing_known, DataError, "which images of A and B are", "images, not elsewhere", "harness test model"),
+    (
+        nothing_known,
+        DataError,
+        "the images of A and B cannot be matched",
+        "images, not elsewhere",
+        "harness test model",
+    ),
     (twice, UsageError, "are the same run", "both are run", "harness list"),
     (no_fold, UsageError, "has no predictions to compare", "none of its folds has ended", "harness list"),
 ]

@@ -133,11 +133,11 @@ def test_predictor_of_several_models_gives_their_mean(tracked: Tracked, photos: 
 def test_ask_warns_of_a_missing_fold_model(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.workflows.predict.ask.fold_models", lambda *given: fold_models(*given)[:1])
     together = ask(str(tracked.run.path), tracked.run.path.parents[1], ensemble=True, device="cpu")
-    assert "1 of the 2 folds' models are not there" in together.notes
+    assert "1 of the 2 fold models are missing" in together.notes
 
 
 def test_predictor_refuses_models_of_other_classes(saved: SavedModel) -> None:
-    with pytest.raises(ModelError, match="no ensemble"):
+    with pytest.raises(ModelError, match="cannot be an ensemble"):
         Predictor([saved, dataclasses.replace(saved, classes=("sea", "forest"))], "cpu")
 
 

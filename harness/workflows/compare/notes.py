@@ -91,7 +91,7 @@ def _kinds(sides: Sequence[Side]) -> list[str]:
     others = [side.label for side in sides if side.kind != TEST]
     notes = []
     if tests and others:
-        notes = [f"{_listed(tests)} tested one model; in {_listed(others)}, the images of each fold have another model"]
+        notes = [f"{_listed(tests)} tested one model; in {_listed(others)}, each fold has a separate model"]
     same: dict[str, list[str]] = {}
     for side in sides:
         if isinstance(side.record, TestRecord):
