@@ -21,6 +21,7 @@ import click
 from harness.cli.fitting_fix import fitting_fix
 from harness.cli.output import echo
 from harness.cli.stopped import again, say_from_outside, say_stopped
+from harness.cli.usage_errors import usage_error
 from harness.errors import (
     FULL,
     READ_ONLY,
@@ -169,7 +170,7 @@ def _run(arguments: list[str], debug: bool) -> int:
             error.fix = fitting_fix(error.fix, arguments)
             return _failed(error, debug, error.exit_code, known)
         if isinstance(error, click.ClickException):
-            return _failed(_usage(error, known), debug, 2, known)
+            return _failed(usage_error(error, known), debug, 2, known)
         if isinstance(error, BrokenPipeError) and _is_of_printing(error):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has ended: no more output
             return 1
@@ -250,19 +251,6 @@ def _failed(error: HarnessError, debug: bool, code: int, known: Sequence[str]) -
     text = without_secrets(str(error), *known) if isinstance(error, UserCodeError) else str(error)
     echo(*text.split("\n"), err=True)
     return code
-
-
-def _usage(error: click.ClickException, known: Sequence[str]) -> UsageError:
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context else "harness"
-    if type(error).__name__ == "NoArgsIsHelpError":  # whose message is the whole help page
-        commands = ", ".join(context.command.list_commands(context)) if context else ""
-        return UsageError(f"{path} needs a command", f"its commands are {commands}", f"{path} --help")
-    message = without_secrets(error.format_message(), *known)
-    if "PRIVATE KEY" in message or "private_key" in message:
-        message = "a value looks like a key, and is not shown"
-    why = "cannot do without it" if isinstance(error, click.MissingParameter) else "does not take that"
-    return UsageError(message, f"{path} {why}", f"{path} --help")
 
 
 def _unforeseen(error: BaseException, known: Sequence[str]) -> HarnessError:

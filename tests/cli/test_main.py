@@ -51,7 +51,7 @@ def test_mistyped_command_exits_with_2_and_three_lines(arguments: list[str], mes
 
 
 def test_missing_argument_is_reported(call: Call) -> None:
-    assert "why: harness report cannot do without it" in call("report").err
+    assert "why: harness report needs it" in call("report").err
 
 
 def test_error_in_user_code_is_three_lines_and_debug_shows_the_traceback(
