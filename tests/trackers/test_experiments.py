@@ -278,7 +278,7 @@ def test_study_uses_a_given_run_and_leaves_deleted_trials_deleted(
     folder = StudyFolder.open(there)
     for trial in folder.trials():
         trial.update(trackers={})
-    monkeypatch.setattr("harness.trackers.mlflow.study.MLflow._send_model", lambda *_: None)
+    monkeypatch.setattr("harness.trackers.mlflow.send_model.send_model", lambda *_: None)
     client = connect(tracking_uri())
     given = client.create_run(client.create_experiment("theirs"), tags={"owner": "scheduler"}).info.run_id
     MLflowStudy(folder, given).finish()
