@@ -87,3 +87,7 @@ def test_every_module_has_its_place_in_the_house() -> None:
     homes -= {"__init__.py", "__main__.py", "py.typed"}
     assert len(homes) > 10
     assert {home for home in homes if f"`{home}" not in table} == set()
+
+
+def test_the_readme_fits_on_one_page() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
