@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from options import find_mistake
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -112,3 +114,20 @@ def test_docs_never_interrupts_a_deployment() -> None:
     concurrency = workflow("docs")["concurrency"]
     assert concurrency["group"] == "docs-${{ github.ref }}"
     assert concurrency["cancel-in-progress"] == "${{ github.ref != 'refs/heads/main' }}"
+
+
+def test_workflow_of_the_ci_page_is_valid_pinned_and_gives_the_secret_to_one_step(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/ci.md").read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "champion.yml"
+    path.write_text(text, encoding="utf-8")
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", path]
+    assert subprocess.run(check, capture_output=True, check=False).returncode == 0
+    used = set(re.findall(r"uses: (.+)", text))
+    assert used <= set(re.findall(r"uses: (.+)", (ROOT / ".github/workflows/test.yml").read_text()))  # the same commits
+    job = yaml.safe_load(text)["jobs"]["champion"]
+    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+    assert [step["run"] for step in job["steps"] if "secrets." in str(step)] == ["harness data pull"]
+    commands = [step["run"] for step in job["steps"] if step.get("run", "").startswith("harness ")]
+    assert len(commands) == 3
+    for command in commands:
+        assert not find_mistake(shlex.split(command)[1:]), command
