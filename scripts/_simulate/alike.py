@@ -43,12 +43,12 @@ class Row:
 
 
 ROWS = {
-    "test": Row("alike", (35, 949), 10),
-    "wide": Row("alike", (35, 949), 64),
-    "small": Row("alike", (15, 20), 10),
-    "few": Row("alike", (15, 949), 10),
-    "least": Row("alike", (3, 949), 10),
-    "equal": Row("alike", (200, 200), 20),
+    "test": Row("equal", (35, 949), 10),
+    "wide": Row("equal", (35, 949), 64),
+    "small": Row("equal", (15, 20), 10),
+    "few": Row("equal", (15, 949), 10),
+    "least": Row("equal", (3, 949), 10),
+    "equal": Row("equal", (200, 200), 20),
     "copies": Row("equal, every image 3 times", (60, 300), 10, copies=3),
     "shifted": Row("1 standard deviation apart", (35, 949), 10, 1.0),
     "shifted-small": Row("2 standard deviations apart", (15, 20), 10, 2.0),
