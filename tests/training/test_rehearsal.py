@@ -190,5 +190,5 @@ def test_lazy_layers_depend_only_on_the_seed() -> None:
 def test_rehearse_names_weights_that_are_not_float32() -> None:
     with pytest.raises(UserCodeError) as caught:
         rehearsed(model=lambda classes: Net(classes).double())
-    assert "its parameters are float64, and images are float32" in caught.value.why
+    assert "its parameters are float64, but images are float32" in caught.value.why
     assert "return model.float()" in caught.value.fix

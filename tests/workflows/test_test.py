@@ -225,7 +225,7 @@ def test_evaluate_groups_images_by_a_pattern_that_may_not_match(unseen: Path, sc
     assert evaluation.accuracy.groups == 2
     other = evaluate(load_model(path), path, unseen, runs=tmp_path, trackers=[])
     assert other.accuracy.groups is None
-    assert "finds no group of 15 images, so each image is its own group" in other.notes[0]
+    assert "finds no group for 15 images, so each image is its own group" in other.notes[0]
 
 
 def test_evaluate_of_a_model_with_inner_class_folders_accepts_outer_ones(
