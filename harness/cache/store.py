@@ -96,8 +96,8 @@ class Cache:
         """Removes entries and returns their number.
 
         Removes those whose keys begin with one of `begins`; by default all, and also unfinished files. An entry that
-        another process computes or reads now is not removed, and a line says so. Raises UsageError if no entry begins
-        like that, StorageError if the folder cannot be written.
+        another process computes or reads now is not removed, and a line says so. Raises UsageError if no key begins
+        with one of `begins`, StorageError if the folder cannot be written.
         """
         keys = [entry.key for entry in self.entries()]
         for begin in begins:

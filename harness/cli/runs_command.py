@@ -135,7 +135,7 @@ def prune(
 
 
 def _finish_earlier(runs: Path, dry_run: bool) -> None:
-    """Finishes interrupted removals. The user has confirmed them already."""
+    """Finishes interrupted removals, unless this is a dry run. The user has confirmed them already."""
     from harness.cli.runs_text import print_earlier
     from harness.workflows.removal.remove import finish_removals
 

@@ -58,7 +58,7 @@ class ImageSource:
         self.seed = seed
 
     def load(self, keys: Sequence[Key]) -> Tensor:
-        """(B, C, H, W) uint8, augmented."""
+        """Returns the images of the keys (epoch, index): (B, C, H, W) uint8, augmented if `augment` is set."""
         images = self.pixels.take([index for _, index in keys])
         if self.augment is not None:
             for position, (epoch, index) in enumerate(keys):

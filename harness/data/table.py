@@ -115,7 +115,10 @@ def sides_in_table(table: Path, columns: Sequence[str] = ()) -> list[Side]:
 
 
 def _rows_of(table: Path, rows: list[Row], side: Side) -> list[Row]:
-    """The rows of one split. Raises DataError if a row is incomplete."""
+    """Returns the rows of one split; all rows if no row names a split.
+
+    Raises DataError if a row has no split, label or path, if a label cannot name a class, or if there are no rows.
+    """
     if any(row.split for row in rows):
         without = next((row for row in rows if not row.split), None)
         if without is not None:

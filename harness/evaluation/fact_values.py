@@ -33,7 +33,7 @@ class FactValues:
 
 
 def fact_values(fact: str, column: Sequence[object] | Floats | Indices) -> FactValues:
-    """Returns the values of a fact.
+    """Returns the value of a fact, a property of image files, for each image.
 
     Numbers are put into bins of about a tenth of the images each. A frequent number, such as the width of one camera's
     images, has its own bin. A column is numeric if all its known values are numbers and none is a boolean. None, NaN

@@ -61,6 +61,6 @@ def precision_recall(labels: Indices, probabilities: Floats, of: int) -> tuple[F
 
 
 def log_loss(labels: Indices, probabilities: Floats) -> float:
-    """Returns the mean cross-entropy (natural logarithm). A probability of 0 counts as the smallest 64-bit number."""
+    """Returns the mean cross-entropy (natural logarithm). A probability of 0 counts as the smallest normal float64."""
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)).mean())

@@ -14,7 +14,7 @@ LONGEST_NAME = 30  # characters of a parameter's name
 
 @dataclass(frozen=True)
 class Bar:
-    """The share of the differences between trials that a parameter explains, from 0 to 1, with its interval."""
+    """The bar of a parameter: its share of the differences between trials, from 0 to 1, with its interval."""
 
     parameter: str
     share: float

@@ -92,7 +92,7 @@ class CopySet:
 
     @property
     def size(self) -> int:
-        """The number of its images, including those that are not listed."""
+        """Number of images in the set, including those that `images` does not list."""
         return self.count or len(self.images)
 
     @property

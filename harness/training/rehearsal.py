@@ -248,7 +248,7 @@ def _inputs(experiment: Experiment, transform: Transform, trainer: Trainer, coun
 
 
 def _calling(experiment: Experiment, part: str) -> AbstractContextManager[None]:
-    """Returns `calling` if that field of the experiment is a function of the user."""
+    """Returns the context `calling` for a field that is a function of the user; for others, one that does nothing."""
     function = getattr(experiment, part)
     return calling(part, function) if callable(function) else contextlib.nullcontext()
 

@@ -95,7 +95,7 @@ def _run_claimed(search: SearchPlan, study: Study, claim: Claim, progress: Progr
 
 
 def _require_some_success(study: Study, since: float) -> None:
-    """Raises TrainingError if at least five trials have ended since then, and the last five have failed."""
+    """Raises TrainingError if the last five trials that ended after `since`, a Unix time in seconds, have failed."""
     ended = [
         trial
         for trial in study.trials()

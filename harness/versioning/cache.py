@@ -24,7 +24,7 @@ def cached(repo: Any, tracked: Tracked, md5: str = "") -> Path:
 
 
 def cached_here(tracked: Tracked, md5: str) -> Path | None:
-    """Like `cached`, without an open DVC project. None if DVC is not installed, or fails."""
+    """Like `cached`, but opens the DVC project of the path. Returns None if DVC is not installed, or fails."""
     try:
         from dvc.repo import Repo
 

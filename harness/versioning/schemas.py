@@ -17,7 +17,7 @@ class Out(TypedDict):
 
 @record
 class DvcFile(TypedDict):
-    """A `.dvc` file."""
+    """The content of a `.dvc` file: the files or folders that DVC tracks, with their digests."""
 
     outs: list[Out]
     wdir: NotRequired[AnyPath]

@@ -87,7 +87,7 @@ class Side:
         return OPTIMISTIC in self.record.caveat
 
     def describe(self) -> str:
-        """Such as "run 20261127-101500-7f1b of quickstart"."""
+        """Returns the kind and the name of this side, such as "run 20261127-101500-7f1b of quickstart"."""
         if isinstance(self.record, TestRecord):
             file = Path(self.record.checkpoint.file)
             of_run = file.parent.name == "checkpoints" and file.parent.parent.name

@@ -126,7 +126,7 @@ def _kept(copies: CopySet, linked: Links, doubtful: Collection[Key], links: Coll
 
 
 def _linked(copies: CopySet) -> Links:
-    """The links of each image. Images with equal pixels share their links."""
+    """Returns, for each image, its copies and how they are linked. Images with equal pixels have the same copies."""
     linked: Links = defaultdict(dict)
     same: dict[int, set[int]] = defaultdict(set)
     for link in copies.links:

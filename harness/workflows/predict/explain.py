@@ -153,7 +153,7 @@ class HeatMapFolder:
         self._count: dict[str, int] = {}
 
     def write(self, prediction: Prediction) -> Path:
-        """Writes the map for the predicted class, and returns its path. Replaces a map of an earlier command.
+        """Writes the heat map of the predicted class, and returns its path. Replaces a file of an earlier command.
 
         Raises DataError if the image is missing, StorageError if the map cannot be written.
         """
