@@ -22,7 +22,6 @@ import harness
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in find_pages()}
-FAST = {"docs/trainer.md"}  # pages without a run of an experiment
 CHECKS = re.compile(r"not run: .+|exit code \d+|stopped after \d+ s|file: \S+|hidden: .+|output|drawing|")
 LANGUAGES = {"console", "python", "text", "{toctree}", "{eval-rst}", "{field-table}"}
 RUN_PAGES = [name for name, page in PAGES.items() if any(block.is_run for block in find_blocks(page))]
@@ -68,9 +67,8 @@ def test_python_blocks_are_python(name: str) -> None:
             ast.parse(block.text)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in RUN_PAGES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUN_PAGES)
 @pytest.mark.skipif(os.name == "nt", reason="the pages show the commands of a Unix shell")
 def test_page_shows_what_its_blocks_print(name: str, scratch: Path) -> None:
     outcomes = tell(PAGES[name], scratch)

@@ -9,7 +9,7 @@ import click
 from harness.cli import main as cli
 from harness.cli.output import echo
 from harness.cli.run_command import parse_settings
-from harness.util.text import few
+from harness.util.text import counted, few
 
 if TYPE_CHECKING:
     from harness.workflows.new.look import Facts
@@ -69,7 +69,7 @@ def _experiment(written: Written) -> list[tuple[str, str]]:
     return [
         (
             "model",
-            f"{fields['model']} {start}{frozen}; {folds} of {fields['epochs']} epochs; "
+            f"{fields['model']} {start}{frozen}; {folds} of {counted(fields['epochs'], 'epoch')}; "
             f"gate {fields['min_accuracy']:.2f}",
         ),
         ("written", str(written.path)),

@@ -9,6 +9,7 @@ import click
 from harness.cli import main as cli
 from harness.cli.output import echo, echo_json
 from harness.runs.records import RunRecord
+from harness.util.text import counted
 
 
 @click.command("refit", short_help=cli.VERBS["refit"])
@@ -54,7 +55,7 @@ def refit_text(record: RunRecord) -> str:
     inner = f" and {refit.inner} images of the inner part" if refit.inner else ""
     low, high = (100 * bound for bound in record.interval or (0.0, 1.0))
     return (
-        f"one model on {refit.images} images{inner}, {refit.epoch} epochs; expected accuracy "
+        f"one model on {refit.images} images{inner}, {counted(refit.epoch, 'epoch')}; expected accuracy "
         f"{100 * (record.accuracy or 0.0):.1f} % (95 % interval {low:.1f} to {high:.1f} %, n = {record.n}), "
         "from the models of the folds"
     )

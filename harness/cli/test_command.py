@@ -202,9 +202,9 @@ def _confusion_table(evaluation: Evaluation) -> list[str]:
     if len(names) > FEW_CLASSES:
         return []
     width = max(9, *(len(name) for name in names))
-    lines = [f"{'true':<{width}}  called " + "  ".join(f"{name:>{width}}" for name in names)]
+    lines = [f"{'true':<{width}}  predicted " + "  ".join(f"{name:>{width}}" for name in names)]
     for name, row in zip(names, evaluation.confusion.tolist(), strict=True):
-        lines.append(f"{name:<{width}}         " + "  ".join(f"{count:>{width}}" for count in row))
+        lines.append(f"{name:<{width}}            " + "  ".join(f"{count:>{width}}" for count in row))
     return [*lines, ""]
 
 

@@ -54,7 +54,7 @@ def group_names(images: Images, groups: str | Callable[[str], object] | None, in
         raise DataError(
             f"groups={groups} finds no group for {len(missing)} images",
             f"it does not match {few(missing, 3)}",
-            "a regular expression that matches every path below the data folder, as groups='patient(\\d+)'",
+            "a pattern that matches each path below the data folder; -s groups=none, if the images are independent",
         )
     return [match[1 if match.re.groups else 0] for match in matches if match is not None]
 

@@ -26,7 +26,7 @@ from harness.engine.precision import Precision
 from harness.models.weights import Weights
 from harness.runs.record_parts import DvcRecord
 from harness.training.repeats import fold_and_repeat, repeat_seed
-from harness.util.text import short_repr, size_text
+from harness.util.text import counted, short_repr, size_text
 
 LIGHT = 1_000_000  # maximum trainable parameters for one thread, if features are vectors
 
@@ -136,7 +136,7 @@ class Plan:
     fast_dev_run: bool = False
 
     def __repr__(self) -> str:
-        epochs = f"{len(self.splits)} folds of {self.experiment.epochs} epochs"
+        epochs = f"{len(self.splits)} folds of {counted(self.experiment.epochs, 'epoch')}"
         return short_repr(self, f"{self.experiment.name!r}: {epochs} on {len(self.images)} images, {self.device}")
 
     @property
@@ -191,7 +191,7 @@ class Plan:
         threads = f" ({count} thread{'s' if count > 1 else ''})" if self.device.type == "cpu" else ""
         dev = ", two batches each (fast dev run)" if self.fast_dev_run else ""
         return [
-            f"{experiment.name}: {folds} of {experiment.epochs} epochs{dev}{self._left_out}",
+            f"{experiment.name}: {folds} of {counted(experiment.epochs, 'epoch')}{dev}{self._left_out}",
             f"  data       {self.images.root}: {len(self.images)} images ({counts}){self._in_groups}; {sizes}",
             f"  model      {_named(experiment.model)} at {self._size}; {frozen} frozen{once}: "
             f"{self.model.trainable:,} parameters to train, {self.model.frozen:,} frozen",

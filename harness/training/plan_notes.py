@@ -13,7 +13,7 @@ from harness.data.images import Images
 from harness.models.freezing import silenced_dropout
 from harness.models.torchvision_models import evaluated_at
 from harness.util.packages import installed
-from harness.util.text import few
+from harness.util.text import counted, few
 
 PROBABILITIES = (
     "the model's output looks like probabilities ({}), but the loss and the predictions need logits: return the output "
@@ -43,14 +43,16 @@ def data_notes(images: Images, skipped: dict[str, str]) -> list[str]:
     """Warns about files that are left out."""
     notes = []
     if images.ignored:
-        files = f"{len(images.ignored)} files are left out, because they are not images by their name or have no class"
-        notes.append(f"{files}: {_by_class(images)}")
+        files = counted(len(images.ignored), "file")
+        why = "the name is not that of an image, or the file is in no class"
+        notes.append(f"{files} left out: {why}: {_by_class(images)}")
     if images.foreign:
-        counted = f"{len(images.foreign)}, with {sum(images.foreign.values())} files"
+        size = f"{len(images.foreign)}, with {sum(images.foreign.values())} files"
         named = _first_paths(list(images.foreign))
-        notes.append(f"folders that other programs created are left out ({counted}): {named}")
+        notes.append(f"folders that other programs created are left out ({size}): {named}")
     if skipped:
-        notes.append(f"{len(skipped)} images cannot be decoded and are left out: {_first_paths(list(skipped))}")
+        number = counted(len(skipped), "image")
+        notes.append(f"left out because they cannot be decoded, {number}: {_first_paths(list(skipped))}")
     similar: dict[str, list[str]] = {}
     for name in images.classes:
         similar.setdefault(" ".join(name.casefold().split()), []).append(name)

@@ -19,6 +19,11 @@ def see(page: str) -> str:
     return f"see {DOCUMENTATION}/{page}.md"
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns "1 image" or "3 images"; the noun takes an "s"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def short_repr(value: object, text: str) -> str:
     """The `repr` of an object: its class and a text, which is cut if it would not fit a screen."""
     cut = text if len(text) <= LONGEST_REPR else f"{text[:LONGEST_REPR]}…"

@@ -128,7 +128,8 @@ def test_make_whole_leaves_a_store_with_runs_that_cannot_be_migrated(
     assert names(tmp_path) == {"mlflow.db"}
     error = refused(f"sqlite:///{path}", caught.value)
     assert "it holds runs, its tables are incomplete" in error.why
-    assert error.fix == f"mv {path} {path}.damaged, then harness sync RUN for each run, which makes a new store; see docs/scale-out.md"
+    fix = f"mv {path} {path}.damaged, then harness sync RUN for each run, which makes a new store"
+    assert error.fix == f"{fix}; see docs/scale-out.md"
     shutil.copy(new_database, tmp_path / "mlflow.db.before-0")
     with pytest.raises(UpgradeError) as caught:
         make_whole(path)

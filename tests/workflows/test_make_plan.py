@@ -90,7 +90,7 @@ def test_make_plan_refuses_or_skips_corrupt_images(copy: Path) -> None:
     made = plan(copy, skip_corrupt=True)
     assert len(made.images) == 32
     assert made.skipped == {"sea/sea00.jpg": "empty"} == record_of(made).data.skipped
-    assert "1 images cannot be decoded and are left out: sea/sea00.jpg" in made.notes
+    assert "left out because they cannot be decoded, 1 image: sea/sea00.jpg" in made.notes
     assert made.lines()[0].endswith("images that cannot be decoded are left out: sea 1 of 18")
     assert sorted(i for split in made.splits.values() for i in split.valid) == list(range(32))
 
@@ -173,5 +173,5 @@ def test_make_plan_counts_skipped_files_by_class(copy: Path) -> None:
     for name in ("sea/a.psd", "sea/b.psd", "forest/notes.txt", "README.md"):
         (copy / name).touch()
     (note,) = plan(copy).notes
-    assert note.startswith("4 files are left out, because they are not images by their name or have no class: ")
+    assert note.startswith("4 files left out: the name is not that of an image, or the file is in no class: ")
     assert note.endswith("no class 1 (README.md); forest 1 (forest/notes.txt); sea 2 (sea/a.psd, sea/b.psd)")

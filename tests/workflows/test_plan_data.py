@@ -42,7 +42,7 @@ def test_plan_data_uses_the_validation_and_test_folders(split: Path) -> None:
     experiment = made.experiment
     assert (experiment.folds, experiment.valid_data, experiment.test_data) == (0, f"{split}/val", f"{split}/test")
     assert experiment.origin("valid_data") == experiment.origin("folds") == "found in data"
-    assert made.lines()[0] == f"x: one hold-out ({split}/val) of 1 epochs"
+    assert made.lines()[0] == f"x: one hold-out ({split}/val) of 1 epoch"
     assert made.notes[0].startswith(f"{split} is split into folders: train/ for training, val/ for validation")
     assert made.notes[1] == f"the hold-out is {split}/val (-s folds=5 cross-validates the training images instead)"
     (only,) = made.splits.values()
