@@ -25,7 +25,7 @@ PIECES = re.compile(
     r"(\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\^-~]|[\x00-\x08\x0a-\x1f\x7f-\x9f])"
 )
 MOVE = re.compile(r"\x1b\[(\d*)([ABJK])")
-_active: ConsoleLog | None = None  # of the command that runs in this process
+_active: list[ConsoleLog] = []  # of the commands and calls that run in this process, the innermost last
 
 
 class Screen:
@@ -81,6 +81,7 @@ class ConsoleLog:
         self._screen = Screen()
         self._screen.feed(f"# {datetime.now().astimezone().isoformat(' ', 'seconds')}  {title}\n")
         self._lock = threading.RLock()
+        self.thread = threading.get_ident()
         self._process = os.getpid()
         self._file: BinaryIO | None = None
         self._start = 0  # position of the first line of `_written` in the file
@@ -148,14 +149,14 @@ class ConsoleLog:
 
 
 class CopiedStream:
-    """A stream whose text also goes to a log. All but writing is the stream's."""
+    """A stream whose text also goes to logs. All but writing is the stream's."""
 
-    def __init__(self, stream: TextIO, log: ConsoleLog) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self._log = log
+        self.logs: list[ConsoleLog] = []
 
     def write(self, text: str) -> int:
-        self._log.add(text)
+        _add(text, self.logs)
         return self.stream.write(text)
 
     def writelines(self, lines: Iterator[str]) -> None:
@@ -165,7 +166,7 @@ class CopiedStream:
     @property
     def buffer(self) -> Any:
         """The stream's bytes: click prints on them if the terminal has no UTF-8."""
-        return CopiedBytes(self.stream.buffer, self._log)
+        return CopiedBytes(self.stream.buffer, self.logs)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -174,12 +175,12 @@ class CopiedStream:
 class CopiedBytes:
     """The same for bytes."""
 
-    def __init__(self, stream: BinaryIO, log: ConsoleLog) -> None:
+    def __init__(self, stream: BinaryIO, logs: list[ConsoleLog]) -> None:
         self._stream = stream
-        self._log = log
+        self._logs = logs
 
     def write(self, content: bytes) -> int:
-        self._log.add(bytes(content).decode("utf-8", "replace"))
+        _add(bytes(content).decode("utf-8", "replace"), self._logs)
         return self._stream.write(content)
 
     def __getattr__(self, name: str) -> Any:
@@ -190,21 +191,25 @@ class CopiedBytes:
 def copied_output(title: str) -> Iterator[None]:
     """Within, what is printed is also kept for `keep_output_in`; also a decorator.
 
+    Calls in several threads may overlap: each keeps what its own thread prints.
+
     Args:
         title: The command as typed, without passwords, or the function that was called.
     """
-    global _active
-    log, before = ConsoleLog(title), (_active, sys.stdout, sys.stderr)
-    copies = tuple(cast("TextIO", CopiedStream(stream, log)) for stream in before[1:])
-    _active, (sys.stdout, sys.stderr) = log, copies
+    log = ConsoleLog(title)
+    streams = {name: _copied(getattr(sys, name)) for name in ("stdout", "stderr")}
+    _active.append(log)
+    for name, stream in streams.items():
+        stream.logs.append(log)
+        setattr(sys, name, stream)
     try:
         yield
     finally:
-        _active = before[0]
-        if sys.stdout is copies[0]:
-            sys.stdout = before[1]
-        if sys.stderr is copies[1]:
-            sys.stderr = before[2]
+        _active.remove(log)
+        for name, stream in streams.items():
+            stream.logs.remove(log)
+            if not stream.logs and getattr(sys, name) is stream:
+                setattr(sys, name, stream.stream)
         log.close()
 
 
@@ -213,9 +218,9 @@ def keep_output_in(folder: Path) -> None:
 
     A worker of a search has its own file.
     """
-    if _active is not None:
+    if logs := _of_thread(_active):
         number = os.environ.get(WORKER, "")
-        _active.keep_in(folder, worker_file(int(number)) if number.isdecimal() else FILE)
+        logs[-1].keep_in(folder, worker_file(int(number)) if number.isdecimal() else FILE)
 
 
 def worker_file(number: int) -> str:
@@ -225,8 +230,21 @@ def worker_file(number: int) -> str:
 
 def add_output(text: str) -> None:
     """Adds a text that was written to the terminal's file descriptor, and not through `sys.stderr`."""
-    if _active is not None:
-        _active.add(text)
+    _add(text, _active)
+
+
+def _add(text: str, logs: list[ConsoleLog]) -> None:
+    for log in _of_thread(logs):
+        log.add(text)
+
+
+def _of_thread(logs: list[ConsoleLog]) -> list[ConsoleLog]:
+    """Those of the thread that calls this. A thread that a command has started has none, and gets all."""
+    return [log for log in logs if log.thread == threading.get_ident()] or [*logs]
+
+
+def _copied(stream: TextIO) -> CopiedStream:
+    return stream if isinstance(stream, CopiedStream) else CopiedStream(stream)
 
 
 def _original(stream: TextIO) -> TextIO:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -179,3 +180,50 @@ def test_copied_output_keeps_what_other_libraries_ask_of_a_stream(monkeypatch: p
         stream.writelines(["a", "b"])
     print("after the end", file=stream)
     assert sys.stderr.getvalue() == "abafter the end\n"  # type: ignore[attr-defined]
+
+
+def test_copied_output_of_calls_that_overlap_in_threads_is_apart(tmp_path: Path) -> None:
+    stdout, stderr = sys.stdout, sys.stderr
+    turns = [threading.Event() for _ in range(4)]
+
+    def call(name: str, own: threading.Event, other: threading.Event, end: threading.Event) -> None:
+        (tmp_path / name).mkdir()
+        with copied_output(name):
+            own.set()
+            assert other.wait(10)
+            keep_output_in(tmp_path / name)
+            print("printed by", name)
+            helper = threading.Thread(target=print, args=["printed by a thread of a call"])
+            helper.start()
+            helper.join()
+            if name == "second":  # it ends after the first, although it began after it
+                assert end.wait(10)
+                print("still", name)
+            else:
+                assert turns[3].wait(10)
+        end.set()
+
+    first = threading.Thread(target=call, args=["first", turns[0], turns[1], turns[2]])
+    second = threading.Thread(target=call, args=["second", turns[1], turns[0], turns[2]])
+    first.start()
+    assert turns[0].wait(10)
+    second.start()
+    turns[3].set()
+    first.join(20)
+    second.join(20)
+    assert (sys.stdout, sys.stderr) == (stdout, stderr)
+    own = {name: [line for line in lines(tmp_path / name) if "thread" not in line] for name in ("first", "second")}
+    assert own == {"first": ["printed by first"], "second": ["printed by second", "still second"]}
+
+
+def test_copied_output_within_another_is_in_both(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    with copied_output("outer"):
+        keep_output_in(tmp_path)
+        print("before")
+        with copied_output("inner"):
+            keep_output_in(tmp_path / "inner")
+            print("within")
+        print("after")
+    assert lines(tmp_path) == ["before", "within", "after"]
+    assert lines(tmp_path / "inner") == ["within"]
