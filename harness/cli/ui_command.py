@@ -111,7 +111,7 @@ def command(
         for title, address, about in addresses:
             echo(f"{title:<12} {address}", f"{'':<12} ({about})")
         if started:
-            for line in exposure_warning(host) or forwarding([server.port for server in started]):
+            for line in exposure_warning(host) or forwarding([server.port for server in started], host):
                 echo(line, err=True)
         if "mlflow" in wanted and not store.is_server(uri):
             for note in store.make_ready(uri):

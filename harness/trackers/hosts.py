@@ -61,14 +61,19 @@ def exposure_warning(host: str) -> list[str]:
     ]
 
 
-def forwarding(ports: Sequence[int], environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What to type on the other machine if this one is used over SSH; empty if it is not."""
+def forwarding(ports: Sequence[int], host: str = HOST, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """What to type on the other machine if this one is used over SSH; empty if it is not.
+
+    There, ssh itself listens on 127.0.0.1 and ::1, so that the addresses of `url` open.
+    """
     connection = environment.get("SSH_CONNECTION", "").split()
     if not connection or not ports:
         return []
     address, number = connection[2:4] if len(connection) == 4 else ("HOST", "22")
     port = "" if number == "22" else f"-p {number} "
-    forwards = " ".join(f"-L {each}:{HOST}:{each}" for each in ports)
+    target = _bracketed(host)
+    own = "" if host.lower() in (HOST, "::1", "localhost") else f"{target}:"
+    forwards = " ".join(f"-L {quote(f'{own}{each}:{target}:{each}')}" for each in ports)
     return [
         "You are connected over SSH. Type this on your own machine, then open the addresses there:",
         f"  ssh -N {port}{forwards} {quote(f'{_user()}@{address}')}",

@@ -33,13 +33,25 @@ def test_url_names_the_machine_if_it_listens_on_all_addresses() -> None:
 
 def test_forwarding_names_all_ports_and_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ann")
-    told, command = forwarding([6006, 5000], {"SSH_CONNECTION": "203.0.113.5 50000 192.0.2.7 22"})
+    told, command = forwarding([6006, 5000], environment={"SSH_CONNECTION": "203.0.113.5 50000 192.0.2.7 22"})
     assert "over SSH" in told
     assert command == "  ssh -N -L 6006:127.0.0.1:6006 -L 5000:127.0.0.1:5000 ann@192.0.2.7"
-    assert forwarding([1], {"SSH_CONNECTION": "a 1 b 2222"})[1] == "  ssh -N -p 2222 -L 1:127.0.0.1:1 ann@b"
-    assert re.search(r"ann@HOST$", forwarding([1], {"SSH_CONNECTION": "odd"})[1])
+    assert forwarding([1], environment={"SSH_CONNECTION": "a 1 b 2222"})[1] == "  ssh -N -p 2222 -L 1:127.0.0.1:1 ann@b"
+    assert re.search(r"ann@HOST$", forwarding([1], environment={"SSH_CONNECTION": "odd"})[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "forwards"),
+    [
+        ("::1", "-L '6006:[::1]:6006'"),  # quoted, because zsh takes brackets for a pattern
+        ("localhost", "-L 6006:localhost:6006"),
+        ("127.0.0.2", "-L 127.0.0.2:6006:127.0.0.2:6006"),  # where the browser looks for the page
+    ],
+)
+def test_forwarding_leads_to_the_address_that_the_servers_listen_on(host: str, forwards: str) -> None:
+    assert f" {forwards} " in forwarding([6006], host, {"SSH_CONNECTION": "a 1 b 22"})[1]
 
 
 def test_forwarding_is_for_ssh_only() -> None:
-    assert forwarding([6006], {}) == []
-    assert forwarding([], {"SSH_CONNECTION": "a 1 b 22"}) == []
+    assert forwarding([6006], environment={}) == []
+    assert forwarding([], environment={"SSH_CONNECTION": "a 1 b 22"}) == []
