@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,45 @@ def test_check_takes_files(project: Path) -> None:
 def test_check_ignores_parts_of_words(project: Path) -> None:
     (project / "page.md").write_text(f"x{IDIOM}x, {IDIOM}_, -{IDIOM}.\n")
     assert check(project).returncode == 0
+
+
+def test_check_reads_odd_files(project: Path) -> None:
+    (project / "binary.md").write_bytes(bytes(range(256)))
+    (project / "deleted.md").write_text(IDIOM)
+    subprocess.run(["git", "-C", project, "add", "."], check=True)
+    (project / "deleted.md").unlink()
+    (project / "folder.md").mkdir()
+    if sys.platform == "linux":
+        Path(os.fsdecode(os.fsencode(project) + b"/odd\xff.md")).write_text(IDIOM)
+        assert check(project).stderr.startswith(f'odd\\udcff.md:1: not "{IDIOM}"')
+    else:
+        assert (check(project).returncode, check(project).stderr) == (0, "")
+
+
+def test_check_names_a_file_once_after_a_merge_conflict(project: Path) -> None:
+    command = ["git", "-C", project, "hash-object", "-w", "page.md"]
+    blob = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    stages = "".join(f"100644 {blob} {stage}\tpage.md\n" for stage in (1, 2, 3))
+    stages = f"0 {'0' * 40}\tpage.md\n{stages}"
+    subprocess.run(["git", "-C", project, "update-index", "--index-info"], input=stages, text=True, check=True)
+    (project / "page.md").write_text(IDIOM)
+    assert check(project).stderr.count(f'not "{IDIOM}"') == 1
+
+
+def test_check_says_what_it_cannot_read(project: Path) -> None:
+    done = check(project, "missing.md", "page.md")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        1,
+        "missing.md: cannot be read: No such file or directory",
+    )
+    assert check(project, str(project)).stderr.startswith(f"{project}: cannot be read: ")
+
+
+def test_check_says_that_a_folder_is_no_repository(tmp_path: Path) -> None:
+    done = check(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("fatal: not a git repository")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_list_is_sorted_and_each_idiom_has_better_words() -> None:

@@ -1,10 +1,12 @@
 """Refuses the idioms of idioms.txt: `check.py [FILE...]`, by default in all text files that git does not ignore.
 
-Prints one line for each idiom, with its place and better words. The exit code is 1 if there is one.
+Prints one line for each idiom, with its place and better words. The exit code is 1 if there is one, or if a file cannot
+be read.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +20,10 @@ KINDS = {".cfg", ".html", ".ipynb", ".md", ".py", ".sh", ".toml", ".yaml", ".yml
 def project_files() -> list[Path]:
     """Text files that git tracks or does not ignore; scripts without a suffix are text, too."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.split("\0")
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr.decode(errors="replace").strip())
+    names = map(os.fsdecode, dict.fromkeys(done.stdout.split(b"\0")))  # git names a file with conflicts three times
     paths = [Path(name) for name in names if name and Path(name).is_file()]
     return [path for path in paths if path.suffix in KINDS or (path.suffix == "" and path.parts[0] == "scripts")]
 
@@ -30,9 +35,13 @@ def read_idioms() -> dict[str, str]:
 
 
 def find_idioms(paths: Iterable[Path]) -> Iterator[str]:
-    """One message for each idiom in a file, also where a line break splits it."""
+    """One message for each idiom in a file, also where a line break splits it, and for each file without permission."""
     for path in paths:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            yield f"{path}: cannot be read: {error.strerror}"
+            continue
         for idiom, better in read_idioms().items():
             spaced = r"[\s#]+".join(map(re.escape, idiom.split()))
             for match in re.finditer(rf"(?<![\w-]){spaced}(?![\w-])", text, re.IGNORECASE):
