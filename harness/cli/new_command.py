@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import main as cli
-from harness.cli.output import echo
+from harness.cli.output import echo, echo_fitting
 from harness.cli.run_command import parse_settings
 from harness.util.text import counted, few
 
@@ -31,7 +31,7 @@ def command(name: str, data: str, settings: tuple[str, ...], force: bool) -> Non
     with cli.without_collecting():
         written = write_new(name, data, parse_settings(settings), force)
     rows = [*_facts(written.facts), *_experiment(written)]
-    echo(*(f"{label:<10}  {text}" for label, text in rows))
+    echo_fitting(*(f"{label:<10}  {text}" for label, text in rows))
     for line in _warnings(written):
         echo(line)
     facts = written.facts

@@ -144,5 +144,6 @@ def _summary(
         *(("" if i else "next", f"{command:<{widest}}  {what}") for i, (command, what) in enumerate(after.items())),
     ]
     table = [f"  {line}" for line in class_table(scores.per_class)]
+    between = ["", *table, ""] if table else [""]
     lines = [f"  {name:<11}  {text}" for name, text in rows]
-    return ["", f"{experiment.name}: {headline}", *lines[:1], *([] if fast_dev_run else ["", *table, ""]), *lines[1:]]
+    return ["", f"{experiment.name}: {headline}", *lines[:1], *([] if fast_dev_run else between), *lines[1:]]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.cli.output import FIXED_SPACE
+import numpy as np
+
+from harness.cli.output import FIXED_SPACE, WIDTH
 from harness.evaluation.abstention import Abstention
 from harness.evaluation.scorecard import Reliability, Scorecard
 from harness.evaluation.scores import ClassScore
 from harness.runs.scores_record import NoiseRecord
+from harness.util.files import short
 
 FEW_CLASSES = 10  # whose table is printed; of more, run.json has it
+LONGEST_NAME = 60  # characters of a class in its table
+LONGEST_TRUE = 30  # and left of a confusion matrix that is too wide
+PREDICTED = "  predicted "
 
 
 def metric_text(scores: Scorecard) -> str:
@@ -68,12 +74,35 @@ def class_table(per_class: Sequence[ClassScore]) -> list[str]:
     """Precision, recall, F1 and support; nothing for many classes."""
     if len(per_class) > FEW_CLASSES:
         return []
-    width = max(5, *(len(score.name) for score in per_class))
+    names = [short(score.name, LONGEST_NAME) for score in per_class]
+    width = max(5, *map(len, names))
     lines = [f"{'class':<{width}}  precision  recall     F1  support"]
-    for score in per_class:
+    for name, score in zip(names, per_class, strict=True):
         values = zip((score.precision, score.recall, score.f1), (9, 6, 5), strict=True)
         shares = [f"{share_text(value):>{size}}" for value, size in values]
-        lines.append(f"{score.name:<{width}}  {'  '.join(shares)}  {score.support:>7}")
+        lines.append(f"{name:<{width}}  {'  '.join(shares)}  {score.support:>7}")
+    return lines
+
+
+def confusion_table(names: Sequence[str], counts: np.ndarray) -> list[str]:
+    """A row for each true class, with long names cut so that it fits; nothing for many classes.
+
+    Args:
+        names: The classes (C).
+        counts: The images of each true class (row) by predicted class (column) (C, C).
+    """
+    if len(names) > FEW_CLASSES:
+        return []
+    longest = max(9, *map(len, names))
+    if longest + len(PREDICTED) + len(names) * (longest + 2) - 2 <= WIDTH:
+        first = width = longest
+    else:
+        first = min(LONGEST_TRUE, longest)
+        width = (WIDTH - first - len(PREDICTED) + 2) // len(names) - 2
+        width = max(width, len(str(counts.max())))
+    lines = [f"{'true':<{first}}{PREDICTED}" + "  ".join(f"{short(name, width):>{width}}" for name in names)]
+    for name, row in zip(names, counts.tolist(), strict=True):
+        lines.append(f"{short(name, first):<{first}}{' ' * len(PREDICTED)}" + "  ".join(f"{n:>{width}}" for n in row))
     return lines
 
 

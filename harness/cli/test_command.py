@@ -13,7 +13,7 @@ from harness.cli.bare_weights import bare_weights_options, class_names
 from harness.cli.output import echo_fitting, echo_json
 from harness.errors import UsageError, storage_errors
 from harness.util.escape import markdown
-from harness.util.text import size_text
+from harness.util.text import counts_text, size_text
 
 if TYPE_CHECKING:
     from harness.workflows.test import Evaluation
@@ -126,18 +126,24 @@ def _recalls(typed: tuple[str, ...]) -> dict[str, float]:
 
 
 def _report(evaluation: Evaluation, path: Path) -> list[str]:
-    from harness.cli.scores_text import abstention_text, calibration_text, class_table, metric_text, named_rows
+    from harness.cli.scores_text import (
+        abstention_text,
+        calibration_text,
+        class_table,
+        confusion_table,
+        metric_text,
+        named_rows,
+    )
     from harness.runs.record_parts import leak_text
 
     numbers, saved = evaluation.to_dict(), evaluation.model
-    counts = ", ".join(f"{name} {count}" for name, count in evaluation.images.counts().items())
     accuracy = evaluation.accuracy
     wrong = accuracy.n - accuracy.right
     trained = " (trained on all images of its run)" if saved.is_refit else ""
     named = saved.architecture.rpartition(":")[2]
     rows = [
         ("model", f"{path}{trained}: {named} at {size_text(saved.transform.image_size)}"),
-        ("data", f"{evaluation.images.root}: {accuracy.n} images ({counts})"),
+        ("data", f"{evaluation.images.root}: {accuracy.n} images ({counts_text(evaluation.images.counts())})"),
         *(("warning", note) for note in evaluation.notes),
         ("accuracy", f"{accuracy}{leak_text(len(evaluation.leaked), accuracy.n)}"),
         *([("near copies", near)] if (near := evaluation.near_copies_text) else []),
@@ -151,9 +157,8 @@ def _report(evaluation: Evaluation, path: Path) -> list[str]:
     return [
         *(f"{name:<11}  {text}" for name, text in rows),
         "",
-        *class_table(evaluation.per_class),
-        "",
-        *_confusion_table(evaluation),
+        *([*table, ""] if (table := class_table(evaluation.per_class)) else []),
+        *([*table, ""] if (table := confusion_table(evaluation.model.classes, evaluation.confusion)) else []),
         f"{'written to':<11}  {evaluation.run_dir}: metrics.json, predictions.csv, plots/",
         *(f"{'gate' if i == 0 else '':<11}  {text}" for i, text in enumerate(_gate(evaluation))),
     ]
@@ -193,19 +198,6 @@ def _markdown(evaluation: Evaluation, path: Path) -> list[str]:
         ),
         "",
     ]
-
-
-def _confusion_table(evaluation: Evaluation) -> list[str]:
-    from harness.cli.scores_text import FEW_CLASSES
-
-    names = evaluation.model.classes
-    if len(names) > FEW_CLASSES:
-        return []
-    width = max(9, *(len(name) for name in names))
-    lines = [f"{'true':<{width}}  predicted " + "  ".join(f"{name:>{width}}" for name in names)]
-    for name, row in zip(names, evaluation.confusion.tolist(), strict=True):
-        lines.append(f"{name:<{width}}            " + "  ".join(f"{count:>{width}}" for count in row))
-    return [*lines, ""]
 
 
 def _gate(evaluation: Evaluation) -> list[str]:

@@ -26,7 +26,7 @@ from harness.engine.precision import Precision
 from harness.models.weights import Weights
 from harness.runs.record_parts import DvcRecord
 from harness.training.repeats import fold_and_repeat, repeat_seed
-from harness.util.text import counted, short_repr, size_text
+from harness.util.text import counted, counts_text, short_repr, size_text
 
 LIGHT = 1_000_000  # maximum trainable parameters for one thread, if features are vectors
 
@@ -182,7 +182,7 @@ class Plan:
             else f"one hold-out{self._held_out}"
         )
         folds += f", {experiment.repeats} times with other seeds," if experiment.repeats > 1 else ""
-        counts = ", ".join(f"{name} {count}" for name, count in self.images.counts().items())
+        counts = counts_text(self.images.counts())
         inner = f", inner part {len(first.inner)} (for {', '.join(self.steered_by) or 'inner_fraction'})"
         sizes = f"training set {len(first.train)}{inner if first.inner else ''}, validation set {len(first.valid)}"
         frozen = frozen_part(experiment.freeze)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 LONGEST_REPR = 800  # characters
+MOST_COUNTS = 10  # classes whose number of images is named
 DOCUMENTATION = "docs"  # where its pages are: a folder of the project, which has no address yet
 
 
@@ -12,6 +13,11 @@ def few(names: Sequence[str], most: int = 5) -> str:
     """Joins the first `most` names, and says how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """The number of images of the first classes, as in "sea 12, forest 7", and how many more classes there are."""
+    return few([f"{name} {count}" for name, count in counts.items()], MOST_COUNTS)
 
 
 def see(page: str) -> str:
