@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from harness.cli.fitting_fix import fitting_fix
-from harness.cli.output import echo
+from harness.cli.output import echo, escape_what_cannot_be_encoded
 from harness.cli.stopped import again, say_from_outside, say_stopped
 from harness.cli.usage_errors import usage_error
 from harness.errors import (
@@ -134,6 +134,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     signals.handle(lambda number: say_from_outside(number, arguments))
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+    escape_what_cannot_be_encoded()
     try:
         code = run_command([a for a in arguments if a != "--debug"], debug="--debug" in arguments)
     except (KeyboardInterrupt, Terminated) as stop:  # it has come after the command's end

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 import textwrap
 
 import click
@@ -14,6 +16,13 @@ WIDTH = 100  # columns
 MOST_INDENT = 70  # columns
 FIXED_SPACE = "\xa0"  # where no line is broken; it is printed as a space
 LABEL = re.compile(r" *\S+(?: \S+)*  +(?=\S)| +(?=\S)")  # what comes before the text that is broken
+
+
+def escape_what_cannot_be_encoded() -> None:
+    """Prints a character that stdout's encoding lacks as an escape: on Windows, that of a file or a pipe has no 猫."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def echo(*lines: str, err: bool = False) -> None:

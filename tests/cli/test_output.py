@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from harness.cli.output import FIXED_SPACE, WIDTH, fitting
-from tests.conftest import Outcome, Tracked
+from tests.conftest import Outcome, Tracked, write_experiment
 
 Call = Callable[..., Outcome]
 WORDS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen end"
@@ -96,3 +100,38 @@ def test_lines_of_champion_compare_and_predict_fit(
     promoted = call("champion", "promote", run, "--data", scenery, "--allow-leak", "--min-accuracy", "0.1")
     require_fitting(promoted.out)
     require_fitting(call("champion", "show").out)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1:strict"])
+def test_characters_that_stdout_cannot_encode_are_escaped(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "\u732b.py").write_text("experiment = 1\n", encoding="utf-8")
+    command = [sys.executable, "-m", "harness", "list"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u732b.py" in done.stdout or "\u732b.py".encode() in done.stdout
+
+
+def test_a_run_of_many_classes_names_ten_and_has_no_two_empty_lines(call: Call, project: Path, undrawn: None) -> None:
+    names = [f"class {number:02} with a long name of some words" for number in range(12)]
+    for number, name in enumerate(names):
+        for part in ("train", "test"):
+            (project / "many" / part / name).mkdir(parents=True)
+            for image in range(4):
+                Image.effect_noise((16, 16), 5 + 9 * number + image).save(
+                    project / "many" / part / name / f"{image}.png"
+                )
+    path = write_experiment(project / "experiments/many.py", project / "many/train", epochs=1, batch_size=16)
+    ran = call("run", str(path), "--out", "result")
+    assert ran.code == 0, ran.err
+    assert "\n\n\n" not in ran.out
+    assert ran.err.count("long name") == 10
+    assert " and 2 more); training set " in " ".join(ran.err.split())
+    tested = call("test", "result", "--data", str(project / "many/test"))
+    assert tested.out.count("long name") == 10
+    assert "\n\n\n" not in tested.out
+    require_fitting(tested.out)
+    made = call("new", "other", "--data", str(project / "many/train"))
+    assert made.code == 0, made.err
+    require_fitting(made.out)
