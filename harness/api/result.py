@@ -111,13 +111,13 @@ class Run:
 
     def model(self, *, ensemble: bool = False, device: str = "auto") -> Model:
         """Loads the model that was trained on all images, or the best fold's model if there is none."""
-        return load_model(self.path, runs=self.path.parents[1], ensemble=ensemble, device=device)
+        return load_model(self.path, runs=self.path.parent.parent, ensemble=ensemble, device=device)
 
     def report(self, out: str | Path | None = None, *, force: bool = False) -> Path:
         """Writes the report, one HTML file without links to other files, and returns its path."""
         from harness.workflows.report import report
 
-        return report(str(self.path), self.path.parents[1], None if out is None else Path(out), force=force)
+        return report(str(self.path), self.path.parent.parent, None if out is None else Path(out), force=force)
 
     @torch.random.fork_rng(devices=())
     def refit(self, *, device: str = "auto") -> Model:

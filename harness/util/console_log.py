@@ -18,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
+from harness.util.escape import terminal
+
 FILE = "console.log"
 WORKER = "HARNESS_WORKER"  # environment variable: the number of a worker of a search, from 1
 WINDOW = 50  # last lines that progress bars may still change
@@ -79,7 +81,7 @@ class ConsoleLog:
 
     def __init__(self, title: str) -> None:
         self._screen = Screen()
-        self._screen.feed(f"# {datetime.now().astimezone().isoformat(' ', 'seconds')}  {title}\n")
+        self._screen.feed(f"# {datetime.now().astimezone().isoformat(' ', 'seconds')}  {terminal(title)}\n")
         self._lock = threading.RLock()
         self.thread = threading.get_ident()
         self._process = os.getpid()

@@ -44,6 +44,15 @@ def test_run_reads_an_edited_file_and_its_imports_again(project: Path, scenery: 
     assert (harness.open_run(first.id[-4:]).path) == first.path
 
 
+def test_run_in_a_folder_beside_the_experiment_has_its_model_and_report(project: Path, scenery: Path) -> None:
+    done = harness.run(SMALL.replace(data=str(scenery), epochs=1, folds=2, trackers=()), out="result")
+    assert done.path == Path("result")
+    image = next(str(path) for path in sorted(scenery.rglob("*.*")) if path.is_file())
+    assert done.model(device="cpu").predict(image).label in done.model().classes
+    assert len(done.model(ensemble=True).predict([image])) == 1
+    assert done.report(force=True) == Path("result/report.html")
+
+
 def test_run_takes_an_experiment_from_a_notebook(
     project: Path, scenery: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,15 @@ def test_console_log_appends_with_a_dated_line(tmp_path: Path) -> None:
     assert again == "printed by harness resume y"
 
 
+def test_console_log_has_one_line_for_a_command_of_several_lines(tmp_path: Path) -> None:
+    with copied_output("harness run x --out 'a\nb\x1b[2K'"):
+        keep_output_in(tmp_path)
+        print("printed")
+    first, printed = (tmp_path / "console.log").read_text().splitlines()
+    assert first.endswith(r"  harness run x --out 'a\x0ab\x1b[2K'")
+    assert printed == "printed"
+
+
 def test_console_log_costs_a_warning_if_it_cannot_be_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

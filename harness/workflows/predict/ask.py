@@ -174,7 +174,7 @@ def _price(predictor: Predictor, run: RunFolder) -> str:
 
 def _gain(models: Sequence[SavedModel], run: RunFolder) -> str:
     """The result of the latest test of this run with --ensemble."""
-    for folder in latest_runs(run.path.parents[1]):
+    for folder in latest_runs(run.path.parent.parent):
         record = folder.record
         if not isinstance(record, TestRecord) or record.ensemble is None or record.ensemble.models != len(models):
             continue
