@@ -15,6 +15,7 @@ from harness.api.predictions import PredictionList
 from harness.data.given import Given, is_one, raw_of
 from harness.data.prepare import Bytes
 from harness.errors import DataError, UsageError
+from harness.util.escape import terminal
 from harness.util.text import short_repr, size_text
 from harness.workflows.predict.ask import Asked, ask, require_predictor
 from harness.workflows.predict.files import as_batch, is_on_cpu, prepared, rows_of
@@ -207,7 +208,7 @@ class Model:
 
     def __repr__(self) -> str:
         more = ", …" if len(self.classes) > 8 else ""
-        classes = f"{len(self.classes)} classes: {', '.join(self.classes[:8])}{more}"
+        classes = f"{len(self.classes)} classes: {', '.join(map(terminal, self.classes[:8]))}{more}"
         return short_repr(self, f"{self.source!r}, {classes}; images of {size_text(self.image_size)}")
 
     def _repr_html_(self) -> str:

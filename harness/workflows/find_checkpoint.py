@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from harness.errors import UsageError
 from harness.runs.find import find_run
@@ -30,6 +31,6 @@ def find_checkpoint(named: str, runs: Path) -> Path:
         raise UsageError(
             f"the model of {folder.path} is missing",
             why,
-            f"harness refit {folder.id}, which trains one; or harness list",
+            f"harness refit {quote(folder.typed)}, which trains one; or harness list",
         )
     return path

@@ -99,7 +99,7 @@ def unfinished_run(named: str, runs: Path) -> RunFolder:
         )
     if status not in UNFINISHED and record.progress is not None and record.progress.fold == 0:
         why = f"only its refit is unfinished, and {progress_text(folder, record.progress)} is saved"
-        raise UsageError(f"{folder.path} has no folds left to train", why, f"harness refit {folder.id}")
+        raise UsageError(f"{folder.path} has no folds left to train", why, f"harness refit {quote(folder.typed)}")
     if status not in UNFINISHED:
         raise UsageError(
             f"{folder.path} cannot be resumed", f"its status is {status}", "harness run EXPERIMENT, for a new run"

@@ -28,6 +28,11 @@ def files(scenery: Path) -> list[Path]:
     return sorted(path for path in scenery.rglob("*") if path.is_file())[:5]
 
 
+def test_repr_has_one_line_and_no_escape_codes(model: harness.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness.Model, "classes", ("sea\nside", "\x1b[31mred"))
+    assert r"2 classes: sea\x0aside, \x1b[31mred; images of 32 px)" in repr(model)
+
+
 def test_predict_gives_one_prediction_or_a_list(model: harness.Model, files: list[Path]) -> None:
     one = model.predict(files[0])
     assert isinstance(one, harness.Prediction)

@@ -11,6 +11,7 @@ import torch
 import harness
 from harness.engine.trainer import Callback, State
 from harness.errors import ExperimentError, ModelError, UsageError
+from harness.workflows.find_checkpoint import find_checkpoint
 from tests.conftest import Tracked, write_experiment
 from tests.toy import SMALL
 
@@ -49,7 +50,13 @@ def test_run_in_a_folder_beside_the_experiment_has_its_model_and_report(project:
     assert done.path == Path("result")
     image = next(str(path) for path in sorted(scenery.rglob("*.*")) if path.is_file())
     assert done.model(device="cpu").predict(image).label in done.model().classes
-    assert len(done.model(ensemble=True).predict([image])) == 1
+    ensemble = done.model(ensemble=True)
+    assert len(ensemble.predict([image])) == 1
+    assert "harness test result --ensemble" in " ".join(ensemble.notes)
+    (done.path / "checkpoints/fold1.pt").unlink()
+    (done.path / "checkpoints/fold2.pt").unlink()
+    with pytest.raises(UsageError, match="harness refit result, which trains one"):
+        find_checkpoint("result", Path("runs"))
     assert done.report(force=True) == Path("result/report.html")
 
 

@@ -334,7 +334,7 @@ def test_compare_runs_refuses_sides_that_cannot_be_compared(
         compared(runs, *lay(runs))
     assert what in caught.value.what
     assert why in caught.value.why
-    assert fix.replace("test model", "test 2") in caught.value.fix
+    assert fix.replace("test model", f"test {runs}") in caught.value.fix
 
 
 def test_compare_runs_needs_two_sides(runs: Path) -> None:

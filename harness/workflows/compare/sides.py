@@ -99,7 +99,7 @@ class Side:
         """The argument of `harness test` for its model."""
         if isinstance(self.record, TestRecord):
             return self.record.checkpoint.file
-        return CHAMPION if self.kind == CHAMPION else self.name
+        return CHAMPION if self.kind == CHAMPION else self.folder.typed
 
 
 @dataclass(frozen=True, eq=False)

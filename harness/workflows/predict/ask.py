@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -184,7 +185,7 @@ def _gain(models: Sequence[SavedModel], run: RunFolder) -> str:
                 f"of {record.n} images in test {folder.id}, only the ensemble was right on {tested.better}, and "
                 f"only the single model on {tested.worse} (p {tested.p:.2g})"
             )
-    return f"their gain is unknown: harness test {run.id} --ensemble --data FOLDER measures it"
+    return f"their gain is unknown: harness test {quote(run.typed)} --ensemble --data FOLDER measures it"
 
 
 def require_predictor(classifier: Classifier, what: str) -> Predictor:
