@@ -201,13 +201,13 @@ def test_copied_output_of_calls_that_overlap_in_threads_is_apart(tmp_path: Path)
             own.set()
             assert other.wait(10)
             keep_output_in(tmp_path / name)
-            print("printed by", name)
-            helper = threading.Thread(target=print, args=["printed by a thread of a call"])
+            sys.stdout.write(f"printed by {name}\n")  # whole lines, because print writes two parts
+            helper = threading.Thread(target=lambda: sys.stdout.write("printed by a thread of a call\n"))
             helper.start()
             helper.join()
             if name == "second":  # it ends after the first, although it began after it
                 assert end.wait(10)
-                print("still", name)
+                sys.stdout.write(f"still {name}\n")
             else:
                 assert turns[3].wait(10)
         end.set()
