@@ -33,7 +33,9 @@ def find(name: str, folder: Path = FOLDER) -> Path:
     raise ExperimentError(
         f"there is no experiment {name!r}{nearest(Path(name).stem, known)}",
         f"looked for {' and '.join(places)} in this folder",
-        f"one of {', '.join(known)}" if known else "the path of an experiment file, or cd to the project's folder",
+        f"harness list; the experiments are {', '.join(known)}"
+        if known
+        else "the path of an experiment file, or cd to the project's folder",
     )
 
 
