@@ -132,6 +132,6 @@ def test_a_run_of_many_classes_names_ten_and_has_no_two_empty_lines(call: Call, 
     assert tested.out.count("long name") == 10
     assert "\n\n\n" not in tested.out
     require_fitting(tested.out)
-    made = call("new", "other", "--data", str(project / "many/train"))
+    made = call("new", "manyclasses", "--data", str(project / "many/train"))
     assert made.code == 0, made.err
     require_fitting(made.out)
