@@ -22,7 +22,7 @@ import harness
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in find_pages()}
-CHECKS = re.compile(r"not run: .+|exit code \d+|stopped after \d+ s|file: \S+|hidden: .+|output|drawing|")
+CHECKS = re.compile(r"not run: .+|varies: .+|exit code \d+|stopped after \d+ s|file: \S+|hidden: .+|output|drawing|")
 LANGUAGES = {"console", "python", "text", "{toctree}", "{eval-rst}", "{field-table}"}
 RUN_PAGES = [name for name, page in PAGES.items() if any(block.is_run for block in find_blocks(page))]
 

@@ -3,6 +3,7 @@
 A comment on the line above a fence says how the block is checked:
 
     <!-- not run: REASON -->   commands are only parsed
+    <!-- varies: REASON -->    commands are run; what they print is not compared, but --update rewrites it
     <!-- exit code 3 -->       the last command ends with that code, and not with 0
     <!-- stopped after 20 s --> the last command is a server, which Ctrl-C ends
     <!-- file: PATH -->        the block is written to that file of the project
