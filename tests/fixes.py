@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.data.images import Side, common_folder
 from harness.data.listing import list_images
 from harness.runs.data_check_record import CheckedImage, DataCheckRecord, OddImage, OddKind
 from harness.util.files import file_md5
 from harness.workflows.fixes.write import write_fixes
+from tests.conftest import write_files
 
 Row = dict[str, str]
 SIX = {f"{name}/{number}.jpg": f"{name} {number}".encode() for name in ("forest", "sea") for number in (1, 2, 3)}
@@ -107,3 +110,11 @@ def table_of(
         row["action"] = actions.get(row["file"], row["action"])
 
     return edit(path, act)
+
+
+def six_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Makes a current folder with the files of SIX in `data`; the parent folder is also temporary."""
+    home = tmp_path / "home"
+    write_files(home / "data", SIX)
+    monkeypatch.chdir(home)
+    return home

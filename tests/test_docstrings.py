@@ -55,10 +55,7 @@ def project_of_examples(tmp_path_factory: pytest.TempPathFactory, scenery: Path)
 
     def make(project: Path) -> None:
         (project / "experiments").mkdir()
-        for image in sorted(scenery.rglob("*.jpg")):
-            copy = project / "photos" / image.relative_to(scenery)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(image, copy)
+        shutil.copytree(scenery, project / "photos")
         shutil.copy(next((project / "photos/sea").iterdir()), project / "photo.jpg")
         write_experiment(project / "experiments/quickstart.py", Path("photos"), epochs=1)
         here = Path.cwd()

@@ -28,23 +28,26 @@ def project_files() -> list[Path]:
     return [path for path in paths if path.suffix in KINDS or (path.suffix == "" and path.parts[0] == "scripts")]
 
 
-def read_idioms() -> dict[str, str]:
-    """Better words for each idiom."""
-    lines = IDIOMS.read_text(encoding="utf-8").splitlines()
-    return dict(line.split(" -> ", 1) for line in lines if not line.startswith("#"))
+def read_idioms() -> Iterator[tuple[str, str, re.Pattern[str]]]:
+    """Each idiom, better words, and the pattern that finds it."""
+    for line in IDIOMS.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            idiom, better = line.split(" -> ", 1)
+            spaced = r"[\s#]+".join(map(re.escape, idiom.split()))
+            yield idiom, better, re.compile(rf"(?<![\w-]){spaced}(?![\w-])", re.IGNORECASE)
 
 
 def find_idioms(paths: Iterable[Path]) -> Iterator[str]:
     """One message for each idiom in a file, also where a line break splits it, and for each file without permission."""
+    idioms = [*read_idioms()]
     for path in paths:
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             yield f"{path}: cannot be read: {error.strerror}"
             continue
-        for idiom, better in read_idioms().items():
-            spaced = r"[\s#]+".join(map(re.escape, idiom.split()))
-            for match in re.finditer(rf"(?<![\w-]){spaced}(?![\w-])", text, re.IGNORECASE):
+        for idiom, better, pattern in idioms:
+            for match in pattern.finditer(text):
                 yield f'{path}:{text.count(chr(10), 0, match.start()) + 1}: not "{idiom}", but {better}'
 
 

@@ -18,7 +18,7 @@ from harness.workflows.fixes.apply import apply_fixes
 from harness.workflows.fixes.links import link_text, links_to, text_elsewhere
 from harness.workflows.fixes.undo import undo_changes
 from tests.conftest import write_files
-from tests.fixes import SIX, checked, contents, table_of
+from tests.fixes import SIX, checked, contents, six_files, table_of
 
 # the second move fails, and another file takes the old place of the first one
 TAKEN = """
@@ -43,11 +43,7 @@ main(["data", "apply", "fixes.csv"])
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with six files in `data`; the parent folder is also temporary."""
-    home = tmp_path / "home"
-    write_files(home / "data", SIX)
-    monkeypatch.chdir(home)
-    return home
+    return six_files(tmp_path, monkeypatch)
 
 
 def everything(folder: Path) -> dict[str, object]:

@@ -18,18 +18,14 @@ from harness.workflows.fixes.apply import apply_fixes
 from harness.workflows.fixes.place import read_changes
 from harness.workflows.fixes.undo import undo_changes
 from tests.conftest import write_files
-from tests.fixes import CUT_OFF, SIX, checked, contents, table_of
+from tests.fixes import CUT_OFF, SIX, checked, contents, six_files, table_of
 
 ACTIONS = {"forest/1.jpg": "move to sea", "forest/2.jpg": "remove", "sea/2.jpg": "move to forest"}
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with six files in `data`; the parent folder is also temporary."""
-    home = tmp_path / "home"
-    write_files(home / "data", SIX)
-    monkeypatch.chdir(home)
-    return home
+    return six_files(tmp_path, monkeypatch)
 
 
 def applied(home: Path, actions: dict[str, str] | None = None) -> Path:

@@ -9,6 +9,7 @@ from harness.errors import UsageError
 from harness.evaluation.alignment import Alignment, LeftOut
 from harness.runs.records import TestRecord
 from harness.runs.study_folder import StudyFolder
+from harness.util.text import counted
 from harness.workflows.compare.pair import Pair
 from harness.workflows.compare.sides import TEST, TRIAL, Answered, Side
 
@@ -43,8 +44,7 @@ def _left_out(answered: Sequence[Answered], found: Alignment) -> list[str]:
             same.setdefault((count, text), []).append(each.side.label)
             causes |= {reason.other for reason in reasons}
     notes = [
-        f"left out: {count:,} image{'s' * (count != 1)} of {_listed(labels)}: {text}"
-        for (count, text), labels in same.items()
+        f"left out: {counted(count, 'image')} of {_listed(labels)}: {text}" for (count, text), labels in same.items()
     ]
     if len(causes) == 1 and len(answered) > 2:
         label = answered[causes.pop()].side.label

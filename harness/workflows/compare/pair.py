@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.evaluation.accuracy import SIGNIFICANCE
 from harness.evaluation.comparison import Comparison
+from harness.util.text import counted
 from harness.workflows.compare.sides import Side
 
 
@@ -67,7 +68,7 @@ class Pair:
             text += f"; a difference of this size needs about {self.more_images:,} more images"
         elif self.better is None and self.comparison.better:
             count = self.comparison.better
-            text += f": each is right on {count:,} image{'s' * (count != 1)} where the other is wrong"
+            text += f": each is right on {counted(count, 'image')} where the other is wrong"
         elif self.better is None:
             text += ": both are right on the same images"
         return f"{text}; {self.unfair}" if self.unfair else text
